@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from .agent.errors import NotDownloadable
 
 TIMEOUT_S = 5.0
+MAX_DETAIL = 100
 
 # Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights
 # are packed in U32.
@@ -48,7 +50,7 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
 
     Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Queries
     `endpoint`, else $HF_ENDPOINT, with this machine's login; NotDownloadable if that fails."""
-    from huggingface_hub import ModelInfo
+    from huggingface_hub import ModelInfo, constants
     from huggingface_hub.errors import HfHubHTTPError
 
     # huggingface_hub changed its HTTP library; the base error of either is a base of this one.
@@ -62,7 +64,8 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
             raise InvalidAnswer from exc
     except failures as exc:
         raise NotDownloadable(
-            f"cannot search the Hub: {_reason(exc)}", "check the network and $HF_ENDPOINT"
+            f"cannot search the Hub at {endpoint or constants.ENDPOINT}: {_reason(exc)}",
+            "search runs on this machine: check its network and its $HF_ENDPOINT",
         ) from exc
 
 
@@ -76,8 +79,16 @@ def _reason(exc: Exception) -> str:
     return (
         "its answer is not JSON"
         if isinstance(exc, json.JSONDecodeError)
-        else "it cannot be reached"
+        else f"this machine cannot reach it{_detail(exc)}"
     )
+
+
+def _detail(exc: BaseException) -> str:
+    """The innermost cause in parentheses, without its number."""
+    while exc.__cause__ or exc.__context__:
+        exc = exc.__cause__ or exc.__context__ or exc
+    text = re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(exc).split()))
+    return f" ({text[:MAX_DETAIL]})" if text else ""
 
 
 def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:

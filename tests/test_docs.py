@@ -112,7 +112,7 @@ def test_commands_parse(page: Path) -> None:
 
 def test_commands_are_found() -> None:
     found = {text for page in PAGES for text in commands(page)}
-    assert {"unload chat", "cron -q", "status --deep"} <= found
+    assert {"unload chat", "cron install", "status --deep"} <= found
     assert check("xload x") == "no verb 'xload'"
     assert "No such option" in (check("status --depp") or "")
 

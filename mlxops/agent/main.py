@@ -21,7 +21,7 @@ VERBS = {
     "list": "list.list_entries",
     "show": "show.show",
     "fit": "fit.fit",
-    "register": "edit.register",
+    "register": "register.register",
     "set": "edit.set_fields",
     "rename": "rename.rename",
     "remove": "edit.remove",
@@ -29,6 +29,8 @@ VERBS = {
     "status": "status.status",
     "watch": "watch.watch",
     "verify": "verify.verify",
+    "disk": "disk.disk",
+    "pull": "pull.pull",
     "load": "load.load",
     "restart": "load.restart",
     "unload": "unload.unload",
@@ -53,6 +55,7 @@ WORDS = {"port": str, "ports": list, "name": str, "model": str}
 OUTLIVES_CLIENT = (
     "load",
     "restart",
+    "pull",
     "unload",
     "unload-all",
     "apply",
@@ -68,6 +71,7 @@ WORKS_WITHOUT_STATE_FOLDER = (
     "list",
     "show",
     "fit",
+    "disk",
     "status",
     "watch",
     "verify",
@@ -151,8 +155,9 @@ def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
 
 
 def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
-    """The arguments, with names of slots and entries replaced by ports."""
-    if not any(isinstance(args.get(key), kind) for key, kind in WORDS.items()):
+    """The arguments, with names of slots and entries replaced by ports. `logs` does that itself: it
+    also finds the log of an entry that is not loaded."""
+    if verb == "logs" or not any(isinstance(args.get(key), kind) for key, kind in WORDS.items()):
         return args
     from .ports.portname import resolve_words
 
@@ -164,6 +169,11 @@ def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
     procs = local_procs()
-    return Context(
-        site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who
+    if site.hub_endpoint:
+        # For the downloads of this call; the login's own is for those without the key.
+        os.environ["HF_ENDPOINT"] = site.hub_endpoint
+    store = Store(site.registry, who, procs.sync)
+    store.on_wait = lambda holder: client.emit(
+        "note", message="waiting for the registry's lock: %s" % holder
     )
+    return Context(site=site, store=store, procs=procs, client=client, who=who)

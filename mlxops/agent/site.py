@@ -30,6 +30,7 @@ class Site(NamedTuple):
     bind: str
     state_dir: str
     hub_python: Optional[str]
+    hub_endpoint: Optional[str]
     templates: Optional[str]
     runtime: str
     command: Optional[Tuple[str, ...]]
@@ -52,6 +53,7 @@ class Site(NamedTuple):
             bind=site["bind"],
             state_dir=os.path.expanduser(site["state_dir"]),
             hub_python=site.get("hub_python"),
+            hub_endpoint=site.get("hub_endpoint"),
             templates=os.path.expanduser(site["templates"]) if site.get("templates") else None,
             runtime=runtime["name"],
             command=tuple(runtime["command"]) if runtime.get("command") else None,

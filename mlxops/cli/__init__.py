@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from ..agent.errors import Interrupted, MlxopsError
 from ..interrupts import begin_report, interrupted_after_end
@@ -17,10 +18,14 @@ def main(argv: list[str], run: Run | None = None) -> int:
     """Run one command line and return its exit status. Errors are reported here only."""
     run = run or Run(Console.standard())
     run.argv = argv
+    if asked := os.environ.get(f"_{program_name().upper()}_COMPLETE"):
+        from .words.completion import answer_shell
+
+        answer_shell(run, program_name(), asked)
     answer, error = _execute(argv, run)
     if begin_report().count and not isinstance(error, Interrupted):
         answer, error = Answer(None), interrupted_after_end(answer.result, error)
-    run.progress.close()
+    run.end_progress()
     try:
         _report(run, answer, error)
     except OutputClosed:
@@ -28,7 +33,18 @@ def main(argv: list[str], run: Run | None = None) -> int:
     except OSError as exc:
         run.console.note(f"mlxops: cannot write the answer: {exc.strerror}")
         return 1
+    _remember_names(run)
     return error.exit_code if error else 0
+
+
+def _remember_names(run: Run) -> None:
+    """Keep the names in the answers, for completion. The answer is printed already."""
+    if run.heard:
+        from .words.known_names import remember
+
+        # An answer of another version may lack anything.
+        with suppress(LookupError, TypeError, ValueError, AttributeError):
+            remember(run.heard)
 
 
 def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:

@@ -12,7 +12,7 @@ import click
 from ..agent.wire import values
 from ..render.table import Listing
 from .output import FORMATS, check_flags
-from .run import Answer, Flags, Run
+from .run import Answer, Run
 from .verb import store_flag
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -46,27 +46,30 @@ class WholeNumber(click.IntRange):
         self.fail(f"{number} is out of range: it must be {limits}", param, ctx)
 
 
-def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
-    """Complete ports and slot names of the host; nothing if it is unclear which host."""
-    from ..agent.errors import MlxopsError
-    from ..hosts.files import find_host
+def completion(names: str) -> Callable[..., Any]:
+    """A function of words.completion, imported only when a shell asks."""
 
-    run = ctx.find_object(Run)
-    flags = run.flags if run else Flags()
-    try:
-        host = find_host(flags.first_host, flags.hosts_dir)
-    except MlxopsError:
-        return []
-    words = [*map(str, host.site["ports"]), *host.slots]
-    return [word for word in words if word.startswith(prefix)]
+    def complete(ctx: click.Context, param: click.Parameter, prefix: str) -> Any:
+        from .words import completion as words
+
+        return getattr(words, names)(ctx, param, prefix)
+
+    return complete
+
+
+def model(name: str = "model", names: str = "models", **more: Any) -> Decorator:
+    """An argument that names an entry; with `things` as names, an entry or a port."""
+    return click.argument(name, shell_complete=completion(names), **more)
 
 
 def port(name: str = "port", **more: Any) -> Decorator:
-    return click.argument(name, metavar=more.pop("metavar", "PORT"), shell_complete=_ports, **more)
+    return click.argument(
+        name, metavar=more.pop("metavar", "PORT"), shell_complete=completion("ports"), **more
+    )
 
 
 def job() -> Decorator:
-    return click.argument("job", required=False, metavar="[JOB]", shell_complete=_ports)
+    return click.argument("job", required=False, metavar="[JOB]", shell_complete=completion("jobs"))
 
 
 def dry_run() -> Decorator:
@@ -119,6 +122,20 @@ def listing(*listings: Listing) -> Decorator:
     return decorate
 
 
+def document() -> Decorator:
+    """-o of a verb that answers with no table."""
+    forms = click.Choice(("json", "yaml"))
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        type=forms,
+        callback=store_flag,
+        expose_value=False,
+        help="json or yaml.",
+    )
+
+
 def _table_options(names: str) -> Iterator[Decorator]:
     """The last one first."""
     texts = {
@@ -127,8 +144,9 @@ def _table_options(names: str) -> Iterator[Decorator]:
         "output": "wide (every column in full), name, json or yaml.",
     }
     flag = partial(click.option, expose_value=False)
-    yield flag("--columns", metavar="A,B", callback=_split, help=texts["columns"])
-    yield flag("--sort", metavar="COLUMN", callback=store_flag, help=texts["sort"])
+    names_column: dict[str, Any] = {"shell_complete": completion("columns")}
+    yield flag("--columns", metavar="A,B", callback=_split, help=texts["columns"], **names_column)
+    yield flag("--sort", metavar="COLUMN", callback=store_flag, help=texts["sort"], **names_column)
     yield flag(
         "-o",
         "--output",

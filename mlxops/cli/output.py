@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import MlxopsError, Usage
-from ..render.table import Column, Listing
 from .run import Answer, Flags, Run
+
+if TYPE_CHECKING:
+    from ..render.table import Column, Listing
 
 FORMATS = ("wide", "name", "json", "yaml")
 
@@ -23,11 +25,10 @@ def output_text(run: Run, answer: Answer, error: MlxopsError | None) -> str:
         return ""
     if run.flags.output == "name" and answer.listing:
         return _names(result, answer.listing)
-    from ..render.format import with_relative_times
-    from ..render.width import wrapped_text
+    from ..render.format import for_people
 
     text = answer.text(result, run.style)
-    return text if answer.verbatim else wrapped_text(with_relative_times(text), run.style.width)
+    return text if answer.verbatim else for_people(text, run.style.width)
 
 
 def envelope_of(run: Run, answer: Answer, error: MlxopsError | None) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def check_flags(flags: Flags, columns: Sequence[Column]) -> None:
     """Usage if -o, --sort and --columns contradict each other or name an unknown column."""
     as_document = flags.output in ("json", "yaml")
     if flags.json and flags.output and not as_document:
-        raise Usage(f"--json and -o {flags.output} exclude each other", "choose one of them")
+        raise Usage(f"--json and -o {flags.output} exclude each other", "leave one of them out")
     if flags.columns and (flags.json or flags.output == "name"):
         raise Usage("--columns is for tables, not for -o name, json and yaml")
     flags.columns = tuple(_column(columns, name).name for name in flags.columns)

@@ -28,6 +28,8 @@ GROUPS = {
         "show": ("entries:show", "Show an entry or a port"),
         "fit": ("fit:fit", "Check if a model fits"),
         "search": ("search:search", "Search the Hub"),
+        "pull": ("disk:pull", "Download a model"),
+        "disk": ("disk:disk", "Show and free disk space"),
         "init": ("entries:init", "Add all cached models"),
         "register": ("register:register", "Add one entry"),
         "set": ("entries:set_", "Change an entry"),
@@ -43,13 +45,13 @@ GROUPS = {
     },
     "Set-up": {
         "hosts": ("hosts:hosts", "List the host files"),
-        "cron": ("cron:cron", "Print a crontab line"),
+        "cron": ("cron:cron", "Run reconcile by cron"),
         "authorize": ("authorize:authorize", "Restrict an SSH key"),
         "completion": ("program:completion", "Print shell completion"),
         "demo": ("program:demo", "Try it on this machine"),
     },
 }
-HIDDEN = {"version": "program:version"}
+HIDDEN = {"version": "program:version", "man": "program:man"}
 VERBS = {verb: where for group in GROUPS.values() for verb, (where, _) in group.items()}
 SHORT_HELP = {verb: text for group in GROUPS.values() for verb, (_, text) in group.items()}
 COLUMN = 40
@@ -83,6 +85,8 @@ class Root(BaseCommand, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if ctx.resilient_parsing and args == ["help"]:
+            return None, None, []  # a shell completes the verb
         args = self._help_args(ctx, args[1:]) if args[0] == "help" else without_aliases(args)
         if not args[0].startswith("-") and args[0] not in (*VERBS, *HIDDEN):
             BaseCommand(args[0]).note_json(ctx, args[1:])

@@ -6,19 +6,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import Failed, Interrupted, MlxopsError
-from ..hosts.files import Host, find_host
-from ..render.progress import Progress
 from ..render.style import Style
-from ..render.table import Listing
 from .console import Console
+
+if TYPE_CHECKING:  # help and usage errors need none of these
+    from ..hosts.files import Host
+    from ..render.progress import Progress
+    from ..render.table import Listing
 
 Result = dict[str, Any]
 OnEvent = Callable[[Result], None]
 OnSent = Callable[[], object]
-HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
+HostCall = Callable[["Host", str, Result, OnEvent, OnSent], Result]
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Flags:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    cron: bool = False
 
     @property
     def host_names(self) -> list[str]:
@@ -80,16 +83,26 @@ def call_host(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile:
 
 
 class Run:
+    """`one_of_several`: the same command runs for other hosts too."""
+
+    one_of_several = False
+
     def __init__(self, console: Console, call: HostCall = call_host) -> None:
         self.console, self.flags = console, Flags()
         self.command: str | None = None
         self.argv: list[str] = []
+        # (host, verb, arguments, result) of each call that succeeded
+        self.heard: list[tuple[Host, str, Result, Result]] = []
         self._call = call
 
     @cached_property
     def host(self) -> Host:
         """The host that the flags mean; Usage if that is unclear."""
+        from ..hosts.files import find_host
+
         host = find_host(self.flags.first_host, self.flags.hosts_dir)
+        if self.flags.cron:
+            host = host.for_cron()
         return host.local() if self.flags.local else host
 
     @property
@@ -101,10 +114,17 @@ class Run:
 
     @cached_property
     def progress(self) -> Progress:
+        from ..render.progress import Progress
+
         terminal = self.console.err.isatty() and os.environ.get("TERM") != "dumb"
         progress = Progress(self.console.err, terminal, self.flags.quiet, self.flags.verbose)
         progress.is_new = self._is_new_warning
         return progress
+
+    def end_progress(self) -> None:
+        """Erase the progress line, if there is one."""
+        if "progress" in self.__dict__:
+            self.progress.close()
 
     def _is_new_warning(self, entry: str, message: str) -> bool:
         """Whether a lasting warning was not printed before. Scripts get each with every load."""
@@ -140,7 +160,9 @@ class Run:
 
         self.progress.title = f"connecting to {host.name}"
         with self.progress.ticking():
-            return self._call(host, verb, args, on_event or self.progress, meanwhile)
+            result = self._call(host, verb, args, on_event or self.progress, meanwhile)
+        self.heard.append((host, verb, args, result))
+        return result
 
     def _preload(self) -> None:
         """Import what formats the answer, while the host is at work."""
@@ -156,16 +178,25 @@ class Run:
         """Whether a user can be asked: a terminal, and an answer for people."""
         return self.console.interactive and not self.flags.json and self.flags.output != "name"
 
+    def preview(self, text: str) -> None:
+        """Print on stderr what a question is about."""
+        from ..render.format import for_people
+
+        self.progress.close()
+        self.console.note(for_people(text, self.console.err_style.width))
+
     def confirm(self, question: str, declined: str = "nothing was changed") -> bool:
         """Whether the user says yes; False if there is nobody to ask. On a no, raise Failed with
         `declined`."""
         if not self.interactive:
             return False
-        from ..render.format import printable
+        from ..render.format import for_people, printable
 
         self.progress.close()
         try:
-            answer = self.console.confirm(printable(question))
+            answer = self.console.confirm(
+                for_people(printable(question), self.console.err_style.width)
+            )
             self.progress.restart()
         except KeyboardInterrupt:
             self.console.note("")

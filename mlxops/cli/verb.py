@@ -69,6 +69,8 @@ def _global_options(hidden: bool) -> list[click.Option]:
         option("-q", "--quiet", is_flag=True, text="Only answers and news"),
         option("-v", "--verbose", is_flag=True, text="Show server logs"),
         option("--debug", is_flag=True, text="Show tracebacks"),
+        # As in the crontab line: with the login of the host file's [cron] table.
+        option("--cron", is_flag=True, hidden=True, text="Use the login of [cron]"),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ NEW_HOST_FILE = (
 
 @dataclass(frozen=True)
 class Ssh:
-    """How to connect to a host. None leaves the setting to ~/.ssh/config."""
+    """How to connect to a host. None leaves the setting to ~/.ssh/config. `identities_only`: use
+    no key of an ssh agent that is not a file of the settings."""
 
     host: str
     user: str | None = None
@@ -35,13 +36,23 @@ class Ssh:
     identity_file: str | None = None
     known_hosts_file: str | None = None
     connect_timeout_s: float = CONNECT_TIMEOUT_S
+    identities_only: bool = False
+
+
+@dataclass(frozen=True)
+class CronLogin:
+    """What cron's runs use instead of the same keys of [ssh]; None leaves them as they are."""
+
+    user: str | None = None
+    identity_file: str | None = None
+    known_hosts_file: str | None = None
 
 
 @dataclass(frozen=True)
 class Host:
     """One host file. `site` describes the machine, as it is sent with each request.
 
-    `named_folder`: the folder it was read from, if the user named one.
+    `named_folder`: the folder it was read from, if the user named one. `cron`: its [cron] table.
     """
 
     name: str
@@ -51,6 +62,7 @@ class Host:
     python: str | None
     site: dict[str, Any]
     named_folder: Path | None = None
+    cron: CronLogin = CronLogin()
 
     @property
     def slots(self) -> dict[str, int]:
@@ -60,6 +72,13 @@ class Host:
     def local(self) -> Host:
         """The same host, for commands that run on it."""
         return replace(self, transport="local")
+
+    def for_cron(self) -> Host:
+        """The same host, with the login of its [cron] table; as under cron, which has no ssh
+        agent, its key is not replaced by one of an agent."""
+        given = {key: value for key, value in asdict(self.cron).items() if value is not None}
+        only = self.ssh.identities_only or self.cron.identity_file is not None
+        return replace(self, ssh=replace(self.ssh, **given, identities_only=only))
 
     def port(self, word: str) -> int:
         """The port with this number or slot name; Usage for any other word."""
@@ -212,14 +231,22 @@ def read_host(path: Path) -> Host:
     """The host that a file describes; Usage names file and key of the first error."""
     top = _trusted(path)
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
-    ssh = _ssh(top.table("ssh"), path.stem)
+    ssh, cron = _ssh(top.table("ssh"), path.stem), _cron(top.table("cron"))
     python, site = _studio(top.table("studio"))
     site["name"] = path.stem
     site["runtime"] = _runtime(top.table("runtime"))
     site["runtimes"] = _runtimes(top.table("runtimes"))
     site["slots"] = _slots(top.table("slots"), site["ports"])
     top.close()
-    return Host(name=path.stem, path=path, transport=transport, ssh=ssh, python=python, site=site)
+    return Host(
+        name=path.stem,
+        path=path,
+        transport=transport,
+        ssh=ssh,
+        python=python,
+        site=site,
+        cron=cron,
+    )
 
 
 def _ssh(table: Table, name: str) -> Ssh:
@@ -235,6 +262,16 @@ def _ssh(table: Table, name: str) -> Ssh:
     return ssh
 
 
+def _cron(table: Table) -> CronLogin:
+    login = CronLogin(
+        user=table.take("user", hostfile.ssh_word, None),
+        identity_file=table.take("identity_file", hostfile.client_path, None),
+        known_hosts_file=table.take("known_hosts_file", hostfile.client_path, None),
+    )
+    table.close()
+    return login
+
+
 def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
     hf_home = table.take("hf_home", hostfile.home_path)
     site = {
@@ -246,6 +283,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
         "bind": table.take("bind", hostfile.address, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
         "hub_python": table.take("hub_python", hostfile.absolute, None),
+        "hub_endpoint": table.take("hub_endpoint", hostfile.web_address, None),
         "templates": table.take("templates", hostfile.home_path, None),
     }
     python = table.take("python", hostfile.program, None)

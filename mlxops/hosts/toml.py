@@ -127,6 +127,12 @@ def address(value: Any) -> str:
     return str(value)
 
 
+def web_address(value: Any) -> str:
+    if not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", text(value), re.A):
+        raise ValueError('must be an address such as "https://hub.example.org"')
+    return str(value).rstrip("/")
+
+
 def absolute(value: Any) -> str:
     if not text(value).startswith("/"):
         raise ValueError("must be an absolute path")

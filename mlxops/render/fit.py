@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import DASH, cell, printable, size
+from .format import DASH, cell, counted, printable, size
 from .style import Style
+from .width import shorten, width, wrapped
+
+SERVERS = "in use"
+MIN_SERVER_WIDTH = 20
 
 
 def fit(result: dict[str, Any], style: Style) -> str:
@@ -22,11 +26,25 @@ def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
         draft = "weights and KV cache of the draft model in its args"
         parts.append(("second model", memory["second_bytes"], draft))
     rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
-    return [*(_line(*row) for row in rows), *_verdict(memory, style)]
+    lines = [line for row in rows for line in _lines(*row, style.width)]
+    return [*lines, *_verdict(memory, style)]
 
 
-def _line(name: str, count: Any, why: str) -> str:
-    return f"  {name:<12} {_size(count):>10}" + (f"  {why}" if why else "")
+def _lines(name: str, count: Any, why: str, room: int | None) -> list[str]:
+    """The line of a figure. On a narrow terminal a list has a line for each of its parts."""
+    figure = f"  {name:<12} {_size(count):>10}"
+    line = f"{figure}  {why}" if why else figure
+    if room is None or width(line) <= room:
+        return [line]
+    indent = " " * (width(figure) + 2)
+    first, *more = why.split(", ")
+    if not more or name != SERVERS:
+        return wrapped(line, room, indent)
+    left = max(MIN_SERVER_WIDTH, room - len(indent))
+    return [
+        f"{figure}  {shorten(first, left)}",
+        *(f"{indent}{shorten(part, left)}" for part in more),
+    ]
 
 
 def _size(count: Any) -> str:
@@ -49,21 +67,38 @@ def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:
 
 
 def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    bytes_by_port = memory.get("held_bytes") or {}
-    servers, loading = _by_port(bytes_by_port), _by_port(memory.get("promised_bytes") or {})
+    bytes_by_port, names = memory.get("held_bytes") or {}, memory.get("names") or {}
+    servers = _by_port(bytes_by_port, names)
+    reserved = sorted((memory.get("promised_bytes") or {}).items())
+    loading = ", ".join(f"{_server(port, names)} {_size(count)}" for port, count in reserved)
     rows = [("free now", memory.get("free_bytes"), f"of {_size(memory.get('total_bytes'))}")]
     if memory.get("wired_limit_bytes") is not None:
         rows.append(("wired limit", memory.get("wired_limit_bytes"), ""))
     if servers:
         used = sum(count for count in bytes_by_port.values() if isinstance(count, int))
-        rows.append(("in use", used, f"by servers on {servers}"))
+        rows.append((SERVERS, used, servers))
     if loading:
         rows.append(("reserved", None, f"by loads on {loading}"))
-    return [*rows, ("available", memory.get("available_bytes"), "")]
+    own = memory.get("port")
+    emptied = own is not None and str(own) in map(str, bytes_by_port)
+    after = f"after unloading {_server(own, names)}" if emptied else ""
+    return [*rows, ("available", memory.get("available_bytes"), after)]
 
 
-def _by_port(sizes: dict[str, Any]) -> str:
-    return ", ".join(f"{printable(port)}: {_size(count)}" for port, count in sorted(sizes.items()))
+def _by_port(sizes: dict[str, Any], names: dict[str, Any]) -> str:
+    """The servers with models of the registry, then those of other programs as one."""
+    known = {port: count for port, count in sizes.items() if names.get(str(port))}
+    others = [count for port, count in sizes.items() if port not in known]
+    parts = [f"{_server(port, names)} {_size(count)}" for port, count in sorted(known.items())]
+    used = sum(count for count in others if isinstance(count, int))
+    parts += [f"{counted(len(others), 'other server')} {size(used)}"] if others else []
+    return ", ".join(parts)
+
+
+def _server(port: Any, names: dict[str, Any]) -> str:
+    """A port with the model there: 8103 (jerry-s)."""
+    name = names.get(str(port))
+    return f"{printable(port)} ({printable(name)})" if name else printable(port)
 
 
 def _verdict(memory: dict[str, Any], style: Style) -> list[str]:
@@ -72,6 +107,7 @@ def _verdict(memory: dict[str, Any], style: Style) -> list[str]:
     lines = [f"  longest context that fits: {longest} tokens{limit}"] if longest else []
     if memory.get("fits"):
         return [*lines, style.verdict("fits")]
-    ports = " ".join(cell(port) for port in memory.get("unload") or [])
+    names = memory.get("names") or {}
+    ports = " and ".join(_server(port, names) for port in memory.get("unload") or [])
     after = f"; it would fit after unloading {ports}" if ports else ""
     return [*lines, style.wrong("does not fit") + after]

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .width import with_short_names, wrapped_text
+
 DASH, CUT = "-", "..."
 MAX_LINE_LENGTH, MAX_LINES = 2000, 200
 _BINARY, _DECIMAL = ("B", "KiB", "MiB", "GiB", "TiB"), ("B", "kB", "MB", "GB", "TB")
@@ -122,7 +124,7 @@ def _largest_unit(seconds: float) -> str:
     return f"{max(0.0, seconds) // unit:.0f} {name}"
 
 
-_TIME = re.compile(r"(since |at )?\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+_TIME = re.compile(r"(?:\b(since |at ))?\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 
 def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
@@ -134,6 +136,17 @@ def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
         return f"({told})" if match[1] == "since " else told
 
     return _TIME.sub(relative, text) if "Z" in text else text
+
+
+def for_people(text: str, room: int | None) -> str:
+    """A text with relative times; for a terminal, long names shortened and lines broken between
+    words."""
+    return wrapped_text(with_short_names(with_relative_times(text), room), room)
+
+
+def who(user: Any, machine: Any) -> str:
+    """USER@MACHINE, as far as it is known."""
+    return "@".join(printable(one) for one in (user, machine) if one) or DASH
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

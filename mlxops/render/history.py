@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from .actions import action_lines, plan_lines
-from .format import DASH, ago, cell, counted, duration, file_size, printable, size, timestamp
+from .format import DASH, ago, cell, duration, printable, size, who
 from .style import Style
 from .table import Column, Listing, Row, table
+from .width import ARROW
 
-ARROW = " -> "
 MAX_VALUE = 60
 # Unset, the default of the model family applies to these.
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "args")
@@ -44,14 +43,9 @@ def _block(row: Row) -> str:
         "server": ", ".join(filter(None, figures)),
         "job": row["job"],
     }
-    lines = [f"{_moment(row['at'])}  {what_text(row)}{place}{slot}{took}"]
+    lines = [f"{cell(row['at'])}  {what_text(row)}{place}{slot}{took}"]
     lines += [f"  {name:<8} {printable(text)}" for name, text in about.items() if text]
     return "\n".join([*lines, *(f"  {field_text(change)}" for change in row["changes"])])
-
-
-def page_result(result: dict[str, Any], style: Style) -> str:
-    changes = counted(result["changes"], "change")
-    return f"wrote {printable(result['path'])}: {changes}, {file_size(result['size_bytes'])}"
 
 
 def undo_plan(result: dict[str, Any], style: Style) -> str:
@@ -59,14 +53,6 @@ def undo_plan(result: dict[str, Any], style: Style) -> str:
     row = result["change"]
     head = f"{cell(row['why'])}, {ago(row['at'])} by {who_text(row)}: {change_text(row)}"
     return "\n".join([head, *plan_lines(result["actions"])])
-
-
-def _moment(text: Any) -> str:
-    """A time in the local zone."""
-    at = timestamp(text)
-    if at is None:
-        return cell(text)
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def undo_question(result: dict[str, Any]) -> str:
@@ -82,7 +68,7 @@ def undo_result(result: dict[str, Any], style: Style) -> str:
 
 def who_text(row: Row) -> str:
     """The user and the machine; one restricted to some verbs is marked by the host."""
-    return f"{cell(row['who'])}@{cell(row['from'])}"
+    return who(row["who"], row["from"])
 
 
 def what_text(row: Row) -> str:
@@ -159,6 +145,6 @@ COLUMNS = (
         right=True,
         largest=True,
     ),
-    Column(name="CHANGE", text=lambda r, _: change_text(r), weight=5, shorten=20),
+    Column(name="CHANGE", text=lambda r, _: change_text(r), weight=5, shorten=20, prose=True),
 )
 HISTORY = Listing("changes", COLUMNS, lambda r: r["entry"] or r["port"])

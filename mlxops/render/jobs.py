@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from .format import age, cell, duration, printable, timestamp
+from .format import age, ago, cell, duration, printable, timestamp, who
 from .style import Style
 from .table import Column, Listing, Row, table
 
@@ -66,6 +66,13 @@ def _took(job: Row) -> float | None:
     return ended - since if since is not None and ended is not None else None
 
 
+def _duration(seconds: float | None) -> str:
+    """The times in a job's log are whole seconds."""
+    if seconds is None or seconds >= 10:
+        return duration(seconds)
+    return f"{seconds:.0f} s" if seconds >= 1 else "< 1 s"
+
+
 def lock_table(result: dict[str, Any], style: Style) -> str:
     """One line per lock that is held."""
     held = [lock for lock in result["locks"] if lock["held"]]
@@ -81,8 +88,19 @@ def _held_by(lock: Row) -> str:
     return f"pid {lock['pid']}: {cell(lock['why'])}" if lock.get("outsider") else cell(lock["why"])
 
 
+def ended_text(job: dict[str, Any]) -> str:
+    """How and when a job ended: load jade 8103 failed 3 min ago, after 12 s."""
+    state = {"done": "ended", "died": "was killed", "cancelled": "was cancelled"}
+    words = [printable(job.get("why")), state.get(str(job.get("state")), cell(job.get("state")))]
+    took = duration(_took(job))
+    when = f"{ago(job['ended'])}, after {took}" if job.get("ended") else ""
+    return " ".join([*words, *([when] if when else [])])
+
+
 def job_outcome(result: dict[str, Any], style: Style) -> str:
     """One line: how a job ended."""
+    if result.get("over"):
+        return f"This job is over: {ended_text(result)}."
     message = f": {printable(result['message'])}" if result.get("message") else ""
     return f"{cell(result['why'])}: {cell(result['state'])}{message}"
 
@@ -92,8 +110,7 @@ def _state(job: Row, style: Style) -> str:
 
 
 def _who(row: Row, style: Style) -> str:
-    """WHO@MACHINE, as far as known."""
-    return "@".join(cell(row[key]) for key in ("who", "from") if row[key]) or cell(None)
+    return who(row["who"], row["from"])
 
 
 JOB_COLUMNS = (
@@ -109,7 +126,7 @@ JOB_COLUMNS = (
     ),
     Column(
         name="DURATION",
-        text=lambda j, _: duration(_took(j)),
+        text=lambda j, _: _duration(_took(j)),
         key=_took,
         weight=3,
         right=True,

@@ -32,8 +32,11 @@ def load_result(result: dict[str, Any], style: Style) -> str:
     gone = "".join(
         f", {printable(one['entry'])} unloaded from {printable(one['port'])}"
         for one in result.get("evicted") or []
+        if one["port"] != result.get("moved_from")
     )
     anew = "restarted, " if result.get("restarted") else ""
+    if result.get("moved_from"):
+        anew = f"moved from {cell(result['moved_from'])}, "
     took = duration(result.get("duration_s"))
     return f"{port} serves {entry}{name}{before}: {anew}{state} after {took}{gone}"
 

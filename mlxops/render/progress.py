@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from .format import duration, printable
 from .log import log_line
+from .width import wrapped_text
 from .work import Work, cut
 
 REDRAW_INTERVAL_S, TICK_INTERVAL_S = 0.1, 0.5
@@ -50,6 +52,10 @@ class Progress:
         # The clock is redrawn by a thread, while the caller waits for the host.
         self._lock = threading.RLock()
         self._works: dict[Any, Work] = {}
+        # How many of several steps have ended, by how.
+        self._ends: Counter[str] = Counter()
+        # Checks that were reported: a job repeats them once it has its lock.
+        self._checks: set[str] = set()
         self._drawn_at = float("-inf")
         self._live = False
         self._warned: set[str] = set()
@@ -66,6 +72,7 @@ class Progress:
         self.close()
         self._began = self._clock()
         self._works.clear()
+        self._ends.clear()
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -118,6 +125,8 @@ class Progress:
         if port is not None:
             # What came before the job was about the same work.
             self._works.pop(None, None)
+        elif len(self._works) == 1:
+            (port,) = self._works
         if port not in self._works:
             self._works[port] = Work(port, self._began)
         return self._works[port]
@@ -127,8 +136,9 @@ class Progress:
 
     def _on_job_end(self, event: dict[str, Any]) -> None:
         """A job has ended: it leaves the redrawn line."""
-        self._report_end(self._work(event))
-        del self._works[event.get("port")]
+        work = self._work(event)
+        self._report_end(work)
+        self._works.pop(work.port, None)
 
     def _on_warning(self, event: dict[str, Any]) -> None:
         port = event.get("port")
@@ -160,25 +170,29 @@ class Progress:
     def _step(self, work: Work) -> None:
         if self._terminal and not self._verbose:
             self._redraw()
-        elif not self._quiet:
-            label = f"{work.label}: " if work.label else ""
-            self._line(f"{label}{work.message or work.phase}")
+        elif not self._quiet and work.message not in self._checks:
+            prefix = "" if work.phase == "preflight" else work.prefix
+            self._line(f"{prefix}{work.message or work.phase}")
+        if work.phase == "preflight":
+            self._checks.add(work.message)
 
     def _report_end(self, work: Work) -> None:
         """Report the time of a long phase, where lines are not redrawn."""
         took = self._clock() - work.phase_began
         plain = not self._terminal or self._verbose
         if plain and not self._quiet and work.phase and took >= WORTH_A_LINE_S:
-            label = f"{work.label}: " if work.label else ""
-            self._line(f"{label}{work.verb} took {duration(took)}")
+            self._line(f"{work.prefix}{work.verb} took {duration(took)}")
 
     def _on_end(self, event: dict[str, Any]) -> None:
-        """One of several steps has ended: the line of its result."""
+        """One of several steps has ended. The result of the command has a line for each."""
         port = event.get("port")
         self._works.pop(port, None)
-        if not self._quiet:
-            ends = "done" if event.get("ok") else "failed"
-            how = "cancelled" if event.get("cancelled") else ends
+        ends = "done" if event.get("ok") else "failed"
+        how = "cancelled" if event.get("cancelled") else ends
+        self._ends[how] += 1
+        if self._terminal and not self._verbose:
+            self._redraw()
+        elif not self._quiet:
             self._line(f"{printable(port)} {how}: {_message(event)}")
 
     def _on_log(self, event: dict[str, Any]) -> None:
@@ -200,12 +214,11 @@ class Progress:
         due = work.noted_at is None or now - work.noted_at >= PLAIN_INTERVAL_S
         if due or work.done == work.total:
             work.noted_at = now
-            label = f"{work.label}: " if work.label else ""
-            self._line(f"{label}{work.verb}: {work.figures(now)}")
+            self._line(f"{work.prefix}{work.verb}: {work.figures(now)}")
 
     def _line(self, text: str) -> None:
         self.close()
-        self._write(text + "\n")
+        self._write(wrapped_text(text, self._width() if self._terminal else None) + "\n")
 
     def _redraw(self) -> None:
         if not self._terminal or self._quiet:
@@ -213,7 +226,7 @@ class Progress:
         now = self._clock()
         works = [work for work in self._works.values() if work.phase or work.label]
         self._drawn_at = now
-        if works or self.title:
+        if works or self._ends or self.title:
             self._write("\r\x1b[K" + self._text(works, now, self._width() - 1))
             self._live = True
 
@@ -221,7 +234,9 @@ class Progress:
         if len(works) == 1:
             return works[0].line(now, width)
         clock = duration(now - self._began)
-        jobs = "   ".join(work.short() for work in works) or self.title
+        ports = sorted(works, key=lambda work: str(work.port))
+        ends = [f"{count} {how}" for how, count in sorted(self._ends.items())]
+        jobs = "   ".join([*(work.short() for work in ports), *ends]) or self.title
         return f"{cut(jobs, width - len(clock) - 2)}  {clock}"
 
     def _write(self, text: str) -> None:

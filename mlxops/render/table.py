@@ -27,8 +27,8 @@ class Column:
     text. `largest`: sorted from the largest to the smallest.
 
     Where the terminal is too narrow, columns with a `shorten` are shortened, to that width at the
-    least (with `wrap`: broken into several lines); then those without `keep` are hidden, the
-    smallest `weight` first."""
+    least (with `prose`: at the end, with `wrap`: broken into several lines); then those without
+    `keep` are hidden, the smallest `weight` first."""
 
     name: str
     text: Callable[[Row, Style], str]
@@ -36,6 +36,7 @@ class Column:
     keep: bool = False
     shorten: int = 0
     wrap: bool = False
+    prose: bool = False
     right: bool = False
     key: Callable[[Row], Any] | None = None
     largest: bool = False
@@ -108,7 +109,7 @@ class _Filled:
             return self
         if self.column.wrap:
             return _Filled(self.column, ["\n".join(broken(one, room)) for one in self.cells])
-        return _Filled(self.column, shorten_all(self.cells, room))
+        return _Filled(self.column, shorten_all(self.cells, room, self.column.prose))
 
 
 def _fit(columns: list[_Filled], room: int, keep_all: bool) -> list[_Filled]:
@@ -142,7 +143,11 @@ def _share(columns: list[_Filled], room: int) -> list[_Filled]:
         widest = max(can, key=lambda at: widths[at])
         widths[widest] -= 1
         over -= 1
-    return [one.cut(room) for one, room in zip(columns, widths, strict=True)]
+    # A name in two columns is then shortened alike in both.
+    alike: dict[tuple[int, int], int] = {}
+    for one, wide in zip(columns, widths, strict=True):
+        alike[one.needs, one.least] = min(wide, alike.get((one.needs, one.least), wide))
+    return [one.cut(alike[one.needs, one.least]) for one in columns]
 
 
 def _draw(columns: list[_Filled]) -> list[str]:

@@ -84,8 +84,6 @@ def _text(result: dict[str, Any], style: Style, everything: bool) -> str:
 
 
 def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> list[str]:
-    import shlex
-
     name = printable(entry["entry"])
     if entry["ok"]:
         return (
@@ -93,9 +91,9 @@ def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> lis
             if everything
             else []
         )
-    step = f"  next: mlxops set {shlex.quote(name)} KEY=VALUE"
+    why = printable("; ".join(entry["reasons"]))
+    step = [f"  next: {printable(entry['next'])}"] if entry.get("next") else []
     return [
-        f"{verdict(False, style)} {name}: cannot be started: "
-        f"{printable('; '.join(entry['reasons']))}",
-        step,
+        f"{verdict(False, style)} {name}: cannot be started: {why}",
+        *step,
     ]

@@ -7,9 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-ELLIPSIS = "…"
+ELLIPSIS, ARROW = "…", " -> "
+MIN_ARROW_WIDTH = 16
+SHORT_NAME = 40
+COMMAND = "mlxops "
 _CODE = re.compile(r"\x1b\[[\d;]*m")
 _PAINTED = re.compile(r"(\x1b\[[\d;]*m)(.*)(\x1b\[0m)", re.DOTALL)
+_LONG_NAME = re.compile(rf"(?<![\w./~:=-])\w[\w./-]{{{SHORT_NAME},}}")
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -25,15 +29,18 @@ def char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def wrapped(line: str, room: int | None) -> list[str]:
-    """A line broken between words where it is wider than `room`; what follows is indented. A word
-    is never broken: a path can be copied."""
+def wrapped(line: str, room: int | None, indent: str | None = None) -> list[str]:
+    """A line broken between words where it is wider than `room`; what follows is indented, by
+    default two columns more than the line. A word is never broken: a path can be copied."""
     if room is None or width(line) <= room:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    hanging = indent is not None
+    if indent is None:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
     lines = [""]
     for word in _WORD.findall(line):
-        if lines[-1].strip() and width(lines[-1] + word) > room:
+        started = width(lines[-1]) > len(indent) or (len(lines) == 1 and not hanging)
+        if lines[-1].strip() and started and width(lines[-1] + word) > room:
             lines.append(indent + word.lstrip())
         else:
             lines[-1] += word
@@ -59,6 +66,19 @@ def broken(line: str, room: int) -> list[str]:
     return lines
 
 
+def with_short_names(text: str, room: int | None) -> str:
+    """The text with the names of models shortened in lines that are wider than `room`. Paths stay,
+    and so do lines with a command."""
+    if room is None:
+        return text
+    return "\n".join(
+        line
+        if width(line) <= room or COMMAND in line
+        else _LONG_NAME.sub(lambda name: shorten(name[0], SHORT_NAME), line)
+        for line in text.split("\n")
+    )
+
+
 def wrapped_text(text: str, room: int | None) -> str:
     """The text with each of its lines wrapped."""
     return "\n".join(part for line in text.split("\n") for part in wrapped(line, room))
@@ -69,12 +89,14 @@ def shorten(text: str, room: int) -> str:
     return _cut(text, room, (room - 1) // 2)
 
 
-def shorten_all(texts: Sequence[str], room: int) -> list[str]:
+def shorten_all(texts: Sequence[str], room: int, prose: bool = False) -> list[str]:
     """Each text in at most `room` columns; different texts stay different if `room` allows it.
 
     Of all texts the same part is cut out, the middle if that keeps them apart. Those that are alike
-    at both ends keep the part where they differ."""
+    at both ends keep the part where they differ. `prose`: sentences, which are cut at their end."""
     different = dict.fromkeys(texts)
+    if prose:
+        return [_cut(text, room, 0) for text in texts]
     for tail in _tails(room):
         cut = {text: _cut(text, room, tail) for text in different}
         if len(set(cut.values())) == len(cut):
@@ -121,10 +143,20 @@ def _cut(text: str, room: int, tail: int) -> str:
     """The text in `room` columns, of which `tail` show its end."""
     if width(text) <= room:
         return text
+    if ARROW in text and room >= MIN_ARROW_WIDTH:
+        return _cut_sides(text, room)
     if painted := _PAINTED.fullmatch(text):
         start, bare, end = painted.groups()
         return f"{start}{_cut(bare, room, tail)}{end}"
     return f"{_head(text, room - 1 - tail)}{ELLIPSIS}{_tail(text, tail)}"
+
+
+def _cut_sides(text: str, room: int) -> str:
+    """What stands before an arrow and after it, the longer one cut first."""
+    before, after = text.split(ARROW, 1)
+    both = room - len(ARROW)
+    left = min(width(before), max(both // 2, both - width(after)))
+    return f"{shorten(before, left)}{ARROW}{shorten(after, both - left)}"
 
 
 def _head(text: str, room: int) -> str:

@@ -11,7 +11,7 @@ from .width import width as columns
 
 RATE_WINDOW_S = 10.0
 BAR_WIDTH = 10
-MAX_NAME_WIDTH = 24
+MAX_NAME_WIDTH, MIN_NAME_WIDTH = 24, 14
 # What a phase does, where its message does not say it.
 _VERBS = {
     "download": "downloading",
@@ -22,6 +22,8 @@ _VERBS = {
     "commit": "loading",
     "rollback": "rolling back",
 }
+# In the line of several jobs, where a message is too long.
+_SHORT_VERBS = {**_VERBS, "preflight": "checking", "launch": "starting", "evict": "making room"}
 # Phases whose message repeats the verb and the name.
 _NO_MESSAGE = ("download", "prepare", "wait", "commit")
 # The phases that move bytes, which have a rate.
@@ -36,13 +38,29 @@ class Work:
         self.entry = ""
         self.phase, self.message = "", ""
         self.noted_at: float | None = None
+        # A rollback has phases of its own.
+        self._undoing = False
         self._begin_phase("", began)
 
     @property
     def label(self) -> str:
         """The port and the model, for the beginning of a line."""
-        words = [] if self.port is None else [printable(self.port)]
-        return " ".join([*words, *([self.entry] if self.entry else [])])
+        return " ".join(filter(None, [self._port, self.entry]))
+
+    @property
+    def _port(self) -> str:
+        """The port as text; "" for a job without one, such as a pull."""
+        return printable(self.port) if self.port else ""
+
+    @property
+    def prefix(self) -> str:
+        """The label before a message."""
+        return f"{self.label}: " if self.label else ""
+
+    @property
+    def _short_label(self) -> str:
+        """The same, for a line that is full."""
+        return f"{self._port} {shorten(self.entry, MIN_NAME_WIDTH)}".strip()
 
     def set_job(self, event: dict[str, Any], now: float) -> None:
         """Take in who the job is, and how long it has been running, if that is known."""
@@ -64,6 +82,7 @@ class Work:
 
     def _begin_phase(self, phase: str, now: float) -> None:
         self.phase, self.phase_began = phase, now
+        self._undoing = self._undoing or phase == "rollback"
         self._speed, self._usual = Speed(), None
         self.done: int | None = None
         self.total: int | None = None
@@ -78,20 +97,25 @@ class Work:
         self._speed.add(now, self.done)
 
     def line(self, now: float, width: int) -> str:
-        """All that is known, in at most `width` columns: the bar goes first, then the rate, then
-        the sizes."""
-        parts = self._parts(now)
+        """All that is known, in at most `width` columns. What does not fit is left out: the bar
+        first, then the rate, then the sizes; a long name is shortened before that."""
+        label, *parts = self._parts(now)
         while True:
-            text = "  ".join(part for _, part in parts)
-            least = max(weight for weight, _ in parts)
-            if columns(text) <= width or least == 0:
+            texts = [part for _, part in parts]
+            for name in (label[1], self._short_label):
+                text = "  ".join(filter(None, (name, *texts))).replace("  , ", ", ")
+                if columns(text) <= width:
+                    return text
+            heaviest = max(weight for weight, _ in parts)
+            if heaviest == 0:
                 return cut(text, width)
-            parts = [(weight, part) for weight, part in parts if weight != least]
+            parts = [(weight, part) for weight, part in parts if weight != heaviest]
 
     def short(self) -> str:
         """The part of one job in the line of several."""
         far = [f"{self._percent} %"] if self.total else []
-        return " ".join([*([self.label.partition(" ")[0]] if self.label else []), self.verb, *far])
+        verb = _SHORT_VERBS.get(self.phase, self.verb)
+        return " ".join(filter(None, [self._port or self.entry, verb, *far]))
 
     def figures(self, now: float) -> str:
         """How far it is, for a line of its own: 42 % of 7.40 GB, 112 MB/s, 38 s left."""
@@ -102,13 +126,16 @@ class Work:
         return ", ".join(filter(None, words))
 
     def _parts(self, now: float) -> list[tuple[int, str]]:
-        """The parts of the line with their weights: the heaviest is left out first."""
+        """The parts of the line with their weights, the label first: the heaviest is left out
+        first."""
         verb, message = self.verb, "" if self.phase in _NO_MESSAGE else self.message
-        if message.startswith(verb):
+        if verb.endswith(message):
+            message = ""
+        elif message.startswith(verb):
             verb, message = message, ""
-        parts = [(0, self.label), (0, verb), (3, message)]
-        parts += [] if self.done is None else self._bytes_parts()
-        return [(weight, part) for weight, part in (*parts, (0, self._time(now))) if part]
+        parts = [(0, verb), (3, message), *([] if self.done is None else self._bytes_parts())]
+        parts += [(0, duration(max(0.0, now - self.began))), (1, self._end_text(now))]
+        return [(0, self.label), *((weight, part) for weight, part in parts if part)]
 
     def _bytes_parts(self) -> list[tuple[int, str]]:
         parts = []
@@ -125,8 +152,8 @@ class Work:
     @property
     def verb(self) -> str:
         """What the phase does."""
-        known = _VERBS.get(self.phase)
-        return known or self.message or self.phase
+        verb = _VERBS.get(self.phase) or self.message or self.phase
+        return f"rolling back: {verb}" if self._undoing and self.phase != "rollback" else verb
 
     @property
     def _percent(self) -> int:
@@ -140,13 +167,12 @@ class Work:
         """Memory in binary units, files in decimal ones."""
         return size(count) if self.phase == "wait" else file_size(count)
 
-    def _time(self, now: float) -> str:
-        """The clock, with the time that is left, or the usual time once that is over."""
-        clock = duration(max(0.0, now - self.began))
+    def _end_text(self, now: float) -> str:
+        """What follows the clock: the time that is left, or the usual time once that is over."""
         if self._usual is not None and now - self.began > self._usual:
-            return f"{clock}, usually {duration(self._usual)}"
+            return f", usually {duration(self._usual)}"
         left = self._left_s(now)
-        return f"{clock}, {duration(left)} left" if left is not None else clock
+        return f", {duration(left)} left" if left is not None else ""
 
     def _left_s(self, now: float) -> float | None:
         """Seconds until the phase ends, from earlier starts, else from the rate; None if unknown
@@ -155,7 +181,10 @@ class Work:
             left = self._usual - (now - self.began)
             return left if left > 0 else None
         speed = self._speed.bytes_per_s()
-        if not speed or not self.total or self.done is None or self.done >= self.total:
+        if not speed or not self.total or self.done is None:
+            return None
+        # The first files are small and say nothing of the rate.
+        if self.done >= self.total or self._percent < 1:
             return None
         return (self.total - self.done) / speed
 

@@ -73,6 +73,7 @@ def ssh_options(ssh: Ssh) -> list[str]:
         *user,
         *port,
         *(["-i", os.path.expanduser(ssh.identity_file)] if ssh.identity_file else []),
+        *(["-o", "IdentitiesOnly=yes"] if ssh.identities_only else []),
     ]
 
 
@@ -82,9 +83,7 @@ def query_ssh(ssh: Ssh) -> Settings:
     key = os.path.expanduser(ssh.identity_file or "")
     if key and not os.path.exists(key) and not os.path.exists(key + ".pub"):
         # ssh itself would silently use its default keys.
-        raise Usage(
-            f"identity_file {key} does not exist", "correct it under [ssh] in the host file"
-        )
+        raise Usage(f"identity_file {key} does not exist", "correct it in the host file")
     try:
         done = subprocess.run(
             query_argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=QUERY_TIMEOUT_S

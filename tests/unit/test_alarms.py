@@ -53,7 +53,7 @@ def test_an_alarm_that_raises_costs_no_other_its_turn() -> None:
 LIMITED = """
 import os, signal, sys, time
 from mlxops import interrupts
-from mlxops.cli import single_instance
+from mlxops.unattended import single_instance
 
 class Ends:
     def __del__(self):
@@ -74,7 +74,7 @@ with single_instance.time_limit(0.6):
 TOLD = """
 import os, signal, time
 from mlxops import interrupts
-from mlxops.cli import single_instance
+from mlxops.unattended import single_instance
 
 interrupts.REPORT_TIMEOUT_S = 30
 interrupts.listen()

@@ -78,7 +78,7 @@ def _downloads(ctx: Context) -> Iterator[Finding]:
             CHECK,
             WARNING,
             detail,
-            "mlxops load REPO PORT --download to resume, or remove them on the host",
+            "mlxops pull REPO to resume, or mlxops disk --prune",
         )
 
 

@@ -50,7 +50,7 @@ def disk_row(place: str, free_bytes: int) -> Finding:
         "disk",
         verdict,
         detail,
-        "" if verdict == OK else "on the host: remove models that are not needed with hf cache rm",
+        "" if verdict == OK else "mlxops disk shows what can be removed",
     )
 
 

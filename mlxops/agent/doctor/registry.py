@@ -74,9 +74,10 @@ def _wants(ctx: Context, content: Registry) -> Iterator[Finding]:
             yield Finding("assignments", ERROR, detail, fix)
     # One that is assigned there has a finding of its own.
     outside = (e for e in wanted_outside(content, ctx.site.ports) if e.port != e.wanted)
-    for text in map(outside_warning, outside):
-        fix = "mlxops load NAME PORT, or add the port to `ports` in the host file"
-        yield Finding("assignments", WARNING, text, fix)
+    for entry in outside:
+        fix = "%s, then load it on a port of this host, or add the port to `ports` in the host file"
+        show = mlxops_command("show", entry.name)
+        yield Finding("assignments", WARNING, outside_warning(entry), fix % show)
 
 
 def snapshots(ctx: Context) -> Iterator[Finding]:
@@ -89,16 +90,21 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
             faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
         verdict = ERROR if any(entry.port is not None for entry in hit.values()) else WARNING
-        name = next(iter(hit.values())).name
-        download = mlxops_command("load", name, "PORT", "--download")
-        fix = "restore its files, or download it again: %s; or %s" % (
-            download,
-            mlxops_command("remove", name),
-        )
+        fix = _restore(next(iter(hit.values())))
         yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), fix)
     if not faults:
         text = "%d of %d entries, all complete" % (len(entries), len(entries))
         yield Finding("snapshots", OK, text if entries else "no entries")
+
+
+def _restore(entry: Entry) -> str:
+    """The commands that download an entry's files again, or remove it."""
+    port = next((p for p in (entry.port, entry.wanted, entry.slot) if p is not None), None)
+    remove = mlxops_command("remove", entry.name)
+    if port is None:
+        return "restore its files, or %s" % remove
+    download = mlxops_command("load", entry.name, port, "--download")
+    return "restore its files, or download it again: %s; or %s" % (download, remove)
 
 
 def _fault(path: str) -> Tuple[str, str]:

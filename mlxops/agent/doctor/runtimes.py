@@ -12,7 +12,7 @@ from ..load.acceptance import Acceptance
 from ..programs import find as programs
 from ..programs.installed import require_installed
 from ..programs.version import version
-from .finding import ERROR, OK, WARNING, Finding
+from .finding import ERROR, OK, UNKNOWN, WARNING, Finding
 
 MAX_ROWS = 20
 
@@ -50,8 +50,12 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
 def entries(ctx: Context) -> Iterator[Finding]:
     """Check that the runtimes accept each entry: its options, and its model on disk."""
     refused = Acceptance(ctx)
-    by_name = ctx.store.read().entries
-    faults = [(entry, refused.reasons(entry)) for entry in by_name.values()]
+    known = list(ctx.store.read().entries.values())
+    stuck = [entry for entry in known if refused.lacks_host_runtime(entry)]
+    if stuck:
+        detail = "not checked without the host's runtime, %s: %d" % (ctx.site.runtime, len(stuck))
+        yield Finding("entries", UNKNOWN, detail, "mlxops hosts")
+    faults = [(entry, refused.reasons(entry)) for entry in known if entry not in stuck]
     wrong = [(entry, why) for entry, why in faults if why]
     for entry, why in wrong[:MAX_ROWS]:
         detail = "%s: %s" % (entry.name, "; ".join(why))
@@ -60,7 +64,7 @@ def entries(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             "entries", ERROR, "%d more would be refused" % (len(wrong) - MAX_ROWS), "mlxops list"
         )
-    if not wrong:
+    if not wrong and (faults or not stuck):
         text = "accepted by their runtimes: %d of %d" % (len(faults), len(faults))
         yield Finding("entries", OK, text if faults else "no entries")
 

@@ -53,7 +53,7 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -
         raise NotEnoughDisk(
             "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
             % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
-            "remove models on the host, for example with `hf cache rm`",
+            "mlxops disk shows what can be removed",
             needed_bytes=needed,
             free_bytes=free,
             path=place,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ REPORT_INTERVAL_S = 0.2
 WORKERS = 4
 # Failures that a retry may fix.
 TRANSIENT = ("network", "other")
+# Request timeout, too many requests.
+RETRIED_STATUSES = (408, 429)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, as the classes moved between versions.
@@ -74,6 +77,12 @@ def cause_chain(exc: Optional[BaseException]) -> List[BaseException]:
     return chain
 
 
+def status_of(exc: BaseException) -> Optional[int]:
+    """The HTTP status that the Hub answered with, if it did."""
+    status = getattr(getattr(exc, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
 def kind_of_one(exc: BaseException) -> str:
     """The kind of a failure, "" if unknown. The order matters: a gated repository is also not
     found."""
@@ -84,8 +93,11 @@ def kind_of_one(exc: BaseException) -> str:
     known = next((KINDS[name] for name in names if name in KINDS), "")
     if known:
         return known
-    if getattr(getattr(exc, "response", None), "status_code", None) in (401, 403):
+    status = status_of(exc)
+    if status in (401, 403):
         return "denied"
+    if status is not None and 400 <= status < 500 and status not in RETRIED_STATUSES:
+        return "answer"
     if number in NO_ACCESS:
         return "folder"
     return "network" if NETWORK.intersection(names) else ""
@@ -100,8 +112,11 @@ def redacted_text(exc: BaseException) -> str:
     """The message of the innermost cause, shortened and without the token."""
     from huggingface_hub import get_token
 
-    inner = cause_chain(exc)[-1]
-    text = " ".join(str(inner).split()) or type(inner).__name__
+    chain = cause_chain(exc)
+    statuses = [status for status in map(status_of, chain) if status is not None]
+    # The texts of HTTP errors are long addresses and advice.
+    text = "HTTP status %d" % statuses[-1] if statuses else " ".join(str(chain[-1]).split())
+    text = re.sub(r"^\[Errno -?\d+\] ", "", text) or type(chain[-1]).__name__
     return text.replace(get_token() or "\0", "***")[:400]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Type
 
 from ..errors import (
@@ -38,6 +39,7 @@ __all__ = [
 # Tries without progress. The pauses double, up to 30 s: they bridge an outage of about a minute.
 TRIES = 8
 FIRST_DELAY_S = 0.5
+DEFAULT_ENDPOINT = "https://huggingface.co"
 _TRIES_TO_DESCRIBE = 3
 _ABSURD_BYTES = 1 << 60
 # huggingface_hub takes any other word as a branch, and writes a ref of that name.
@@ -74,7 +76,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     ),
     "denied": _Meaning(
         NotDownloadable,
-        "the Hub denied this host access to {repo}: {why}",
+        "the Hub at {hub} denied {host} access to {repo}: {why}",
         "run `hf auth login` on the host, or correct HF_TOKEN there",
     ),
     "offline": _Meaning(
@@ -85,7 +87,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "lie": _Meaning(
         NotDownloadable,
         "the Hub's answers about {repo} contradict each other: {why}",
-        "check HF_ENDPOINT on the host; the downloaded parts were discarded",
+        "check hub_endpoint of the host file; the downloaded parts were discarded",
     ),
     "odd": _Meaning(
         NotDownloadable,
@@ -104,8 +106,14 @@ _MEANINGS: Mapping[str, _Meaning] = {
     ),
     "network": _Meaning(
         NotDownloadable,
-        "the connection to the Hub failed: {why}",
-        "check the network and HF_ENDPOINT on the host, then run the same command again{resumes}",
+        "{host} cannot reach the Hub at {hub}: {why}",
+        "check the network of {host}, or set hub_endpoint under [studio] in the host file; then run"
+        " the same command again{resumes}",
+    ),
+    "answer": _Meaning(
+        NotDownloadable,
+        "the Hub at {hub} does not serve {repo} to {host}: {why}",
+        "check hub_endpoint under [studio] in the host file: it may be no Hub",
     ),
     "other": _Meaning(
         NotDownloadable,
@@ -123,6 +131,8 @@ def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
         "asked": request["asked"],
         "why": why,
         "cache_dir": request["cache_dir"],
+        "host": socket.gethostname(),
+        "hub": os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
         "resumes": " (it resumes)" if request["do"] == "download" else "",
     }
     return meaning.cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ContextManager, Dict, Mapping, Optional
+from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
 from ..context import Context
 from . import job as jobs
@@ -37,6 +37,12 @@ def _holder(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
 def current_job(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
     """The job that holds the port's lock, as the lock describes it; None if the port is free."""
     return jobs.holder(ctx.site.registry, port)
+
+
+def running_jobs(ctx: Context) -> List[str]:
+    """The ids of the jobs that hold a port's lock."""
+    holders = (jobs.running_job(ctx.site.registry, port) for port in ctx.site.ports)
+    return [str(holder["job"]) for holder in holders if holder and holder.get("job")]
 
 
 def interrupted_load(ctx: Context, port: int) -> Optional[Dict[str, Any]]:

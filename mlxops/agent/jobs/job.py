@@ -19,6 +19,8 @@ from .undo import Undo
 
 # Beyond this a job's log takes no more progress events, as of a download that takes days.
 MAX_LOG_BYTES = 4 << 20
+# The port of jobs that work on none, such as a download: they run one at a time.
+NO_PORT = 0
 # An interrupted load is reported for a week.
 INTERRUPTED_KEPT_S = 7 * 86400.0
 # Longer than a read of the lock takes, shorter than a person notices.
@@ -71,24 +73,11 @@ def _interrupted(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """The last description of a load if it has no end, else the one that later jobs carried on."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
-    if not isinstance(cut, dict) or not _is_name_list(cut.get("entries", [])):
+    if not isinstance(cut, dict) or not is_name_list(cut.get("entries", [])):
         return None
     if str(cut.get("since") or "") < utc(time.time() - INTERRUPTED_KEPT_S):
         return None
     return {key: value for key, value in cut.items() if key != "cut"}
-
-
-def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
-    """port -> job, of every job that works on entries, also on ports of other host files."""
-    folder, name = os.path.split(registry_path)
-    locks = [
-        file[len(name) + 1 : -len(".lock")]
-        for file in os.listdir(folder)
-        if file.startswith(name + ".")
-    ]
-    numbers = [int(port) for port in locks if port.isascii() and port.isdigit()]
-    holders = {port: running_job(registry_path, port) for port in numbers}
-    return {port: job for port, job in holders.items() if job and _is_name_list(job.get("entries"))}
 
 
 def running_job(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
@@ -114,7 +103,7 @@ def unrecorded_server(
     return record if whole else None
 
 
-def _is_name_list(value: Any) -> bool:
+def is_name_list(value: Any) -> bool:
     """Whether it is a list of names. Others can write to a lock file."""
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -314,6 +303,11 @@ class Job:
         once."""
         more = {} if lasting is None else {"lasting": lasting}
         self.emit("warning", message=message, **more)
+
+    def note_server(self, entry: str, log_fd: int) -> None:
+        """Note which file is the log of a server that is started, to find it after a failure."""
+        with contextlib.suppress(OSError):
+            self._append("server", {"entry": entry, "log": os.fstat(log_fd).st_ino})
 
     def emit(self, name: str, **fields: Any) -> None:
         """Send an event to the client and append it to the log."""

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -20,6 +21,10 @@ from typing import (
 )
 
 from ..procs import Process, Procs
+
+MAX_SEARCHED_JOBS = 200
+# The first words of what a job does, if it starts a model.
+LOAD_VERBS = ("load", "restart")
 
 
 class JobRecord(NamedTuple):
@@ -44,6 +49,7 @@ class JobRecord(NamedTuple):
             "job": self.job,
             "state": self.state,
             **begun,
+            "port": begun["port"] or None,
             "phase": self.phase,
             "message": message,
             **more,
@@ -84,11 +90,30 @@ def ids_like(jobs: Iterable[str], word: str) -> List[str]:
     return [job for job in ids if job.startswith(word) or _port_and_pid(job) == word]
 
 
+def last_loads(
+    folder: str, concerns: Callable[[Mapping[str, Any]], bool]
+) -> Tuple[Optional[JobRecord], Optional[JobRecord]]:
+    """The last load that succeeded and the last that failed, of those whose begin event
+    `concerns`, among the newest jobs."""
+    done: Optional[JobRecord] = None
+    failed: Optional[JobRecord] = None
+    for job in job_ids(folder)[:MAX_SEARCHED_JOBS]:
+        record = read_job(folder, job, running=False)
+        verb = str(record.begin_event.get("why")).partition(" ")[0]
+        if verb not in LOAD_VERBS or not concerns(record.begin_event):
+            continue
+        done = done or (record if record.state == "done" else None)
+        failed = failed or (record if record.state == "failed" else None)
+        if done and failed:
+            break
+    return done, failed
+
+
 def read_job(folder: str, job: str, running: bool) -> JobRecord:
-    events = list(_events(log_path(folder, job)))
-    begun = next((e for e in events if e.get("event") == "begin"), {})
-    phases = [e.get("phase") for e in events if e.get("event") == "phase"]
-    end = next((e for e in events if e.get("event") == "end"), None)
+    lines = list(events(log_path(folder, job)))
+    begun = next((e for e in lines if e.get("event") == "begin"), {})
+    phases = [e.get("phase") for e in lines if e.get("event") == "phase"]
+    end = next((e for e in lines if e.get("event") == "end"), None)
     begun = begun or _begin_event_from_id(job)
     failure = end.get("error") if end else None
     state = "running" if running else "died" if end is None else outcome(failure)
@@ -101,7 +126,7 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
         phase=phases[-1] if phases else None,
         error=error,
         ended=ended,
-        progress=_last_progress(events) if running else None,
+        progress=_last_progress(lines) if running else None,
     )
 
 
@@ -152,7 +177,7 @@ def parse_event(line: str) -> Dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _events(path: str) -> Iterator[Dict[str, Any]]:
+def events(path: str) -> Iterator[Dict[str, Any]]:
     try:
         with open(path, errors="replace") as f:
             for line in f:

@@ -3,6 +3,7 @@ meanwhile."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 from ..context import Context
@@ -40,10 +41,30 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
 
 def _running_jobs(ctx: Context) -> Dict[int, Dict[str, Any]]:
     return {
-        port: job
-        for port, job in jobs.reserving_jobs(ctx.site.registry).items()
-        if _is_alive(ctx, job)
+        port: job for port, job in reserving_jobs(ctx.site.registry).items() if _is_alive(ctx, job)
     }
+
+
+def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
+    """port -> job, of every job that works on entries, also on ports of other host files."""
+    return {
+        port: job
+        for port, job in running_jobs(registry_path).items()
+        if jobs.is_name_list(job.get("entries"))
+    }
+
+
+def running_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
+    """port -> job, of every lock beside the registry."""
+    folder, name = os.path.split(registry_path)
+    locks = [
+        file[len(name) + 1 : -len(".lock")]
+        for file in os.listdir(folder)
+        if file.startswith(name + ".")
+    ]
+    numbers = [int(port) for port in locks if port.isascii() and port.isdigit()]
+    holders = {port: jobs.running_job(registry_path, port) for port in numbers}
+    return {port: job for port, job in holders.items() if job}
 
 
 def _is_alive(ctx: Context, job: Mapping[str, Any]) -> bool:

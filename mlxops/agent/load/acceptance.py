@@ -2,15 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Union
+import os
+from typing import Dict, List, Optional, Union
 
 from ..context import Context
-from ..errors import Failed, MlxopsError, mlxops_command
+from ..errors import Failed, Interrupted, MlxopsError, mlxops_command
 from ..models import cache as hfcache
-from ..models.options import launch_options, require_servable
+from ..models.defaults import KEYS
+from ..models.options import find_installed, launch_options, require_servable
+from ..programs.find import find_command
 from ..programs.installed import Installed, require_installed
+from ..ranks import other_hosts
 from ..registry.entries import Entry
-from . import references
+from . import options, references
+
+# The fields of an entry that a runtime may refuse.
+CHECKED = (*KEYS, "runtime", "hosts")
+
+
+def require_acceptable(ctx: Context, before: Optional[Entry], after: Entry) -> None:
+    """Raise if a load would refuse the options of an entry; only warn of a fault that it had
+    before."""
+    runtime = ctx.site.runtime_named(after.text("runtime"))
+    if not find_command(ctx.site, runtime)[0]:
+        if after.text("runtime"):
+            text = "%s is not installed on %s; until it is, the entry cannot be loaded"
+            ctx.client.emit("warning", message=text % (runtime.name, ctx.site.name))
+        _require_template(after)
+        return
+    fault = _refusal(ctx, after)
+    if fault is None:
+        return
+    earlier = _refusal(ctx, before) if before is not None else None
+    if earlier is None or earlier.message != fault.message:
+        look = ("show", after.name) if before is not None else ("list",)
+        fault.hint = "nothing was changed: %s" % mlxops_command(*look)
+        raise fault
+    ctx.client.emit("warning", message="a load would still be refused: %s" % fault.message)
+
+
+def _require_template(entry: Entry) -> None:
+    path = entry.text("chat_template")
+    if path and not os.path.isfile(path):
+        text = "there is no file %s on the host" % path
+        raise Failed(text, "give a path on the host", chat_template=path)
+
+
+def _refusal(ctx: Context, entry: Entry) -> Optional[MlxopsError]:
+    """Why a load would refuse the options of an entry; None if it would not, or if unknown."""
+    try:
+        installed = find_installed(ctx, entry.text("runtime"))
+        other_hosts.require_able_runtime(entry, installed.runtime)
+        if installed.flags is None:
+            _require_template(entry)
+        else:
+            port = entry.port or entry.slot or 0
+            chosen = launch_options(ctx.site, entry, installed).entry
+            options.check(ctx, chosen, port, installed)
+            references.check(ctx, installed.runtime, chosen, port)
+    except Interrupted:
+        raise
+    except MlxopsError as exc:
+        return exc
+    return None
 
 
 class Acceptance:
@@ -39,10 +93,25 @@ class Acceptance:
         return []
 
     def fix(self, entry: Entry) -> str:
-        """The command that makes an entry with reasons acceptable."""
-        named = entry.text("runtime")
-        lacking = isinstance(self._runtime(named or self._ctx.site.runtime), MlxopsError)
-        return mlxops_command("set", entry.name, "runtime=" if named and lacking else "KEY=VALUE")
+        """The command that makes an entry with reasons acceptable, or shows what is wrong."""
+        site = self._ctx.site
+        installed = self._runtime(entry.text("runtime") or site.runtime)
+        if isinstance(installed, MlxopsError):
+            return mlxops_command(
+                *(("set", entry.name, "runtime=") if entry.text("runtime") else ("hosts",))
+            )
+        chosen = launch_options(site, entry, installed).options
+        fields = [key for key in KEYS if chosen[key].problem]
+        if references.rejections(self._ctx, installed.runtime, entry, entry.port or 0):
+            fields.append("args")
+        resets = ["%s=" % field for field in dict.fromkeys(fields)]
+        return mlxops_command(*(("set", entry.name, *resets) if resets else ("show", entry.name)))
+
+    def lacks_host_runtime(self, entry: Entry) -> bool:
+        """Whether the host's own runtime, which the entry uses, cannot be used: then the host file
+        is what is wrong."""
+        own = self._ctx.site.runtime
+        return not entry.text("runtime") and isinstance(self._runtime(own), MlxopsError)
 
     def _runtime(self, name: str) -> Union[Installed, MlxopsError]:
         """The runtime, or why it cannot be used."""

@@ -80,7 +80,8 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
     Not checked if the load stops no server, or with --force.
     """
     runtime, command, request = plan.runtime, plan.installed.command, plan.request
-    if request.force or (plan.survey.server is None and not request.evict):
+    stops = plan.survey.server is not None or plan.home is not None or request.evict
+    if request.force or not stops:
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:
@@ -89,7 +90,7 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
-                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template=PATH"),
+                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template="),
                 entry=entry.name,
                 path=template,
             )

@@ -1,4 +1,5 @@
-"""Make room for a load: unload other ports, each under its own port's lock."""
+"""Unload other ports for a load, each under its own port's lock: those that make room, and the one
+that its model moves from."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..clock import Deadline, wait_for
 from ..context import Context
-from ..errors import Interrupted, MlxopsError, PortBusy, mlxops_command, to_mlxops_error
+from ..errors import (
+    AssignmentConflict,
+    Interrupted,
+    MlxopsError,
+    PortBusy,
+    mlxops_command,
+    to_mlxops_error,
+)
 from ..jobs.begin import begin
 from ..jobs.disk_space import EVICTION_EDITS, DiskReservation
 from ..jobs.job import Job
@@ -58,15 +66,19 @@ class EvictedPort(NamedTuple):
 def make_room(
     ctx: Context, job: Job, plan: LoadPlan, disk: DiskReservation, locks: ExitStack
 ) -> List[EvictedPort]:
-    """Unload what has to go for the plan to fit. `locks` keeps the ports until the load ends."""
+    """Unload what has to go for the plan to fit, and the port that its model moves from. `locks`
+    keeps the ports until the load ends."""
     fit = current_fit(ctx, plan)
-    if fit is None or fit.fits or not plan.request.evict:
+    short = fit is not None and not fit.fits and plan.request.evict
+    ports = [*([plan.home] if plan.home else []), *(fit.unload if fit and short else ())]
+    if not ports:
         return []
-    evicted = [_lock(ctx, plan, disk, locks, port) for port in fit.unload]
+    evicted = [_lock(ctx, plan, disk, locks, port) for port in ports]
     # Stop nothing before all of them may be stopped.
     disk.check_writable()
     for one in evicted:
-        job.phase("evict", "making room: unloading %s from port %d" % (one.name, one.port))
+        reason = "moving" if one.port == plan.home else "making room"
+        job.phase("evict", "%s: unloading %s from port %d" % (reason, one.name, one.port))
         _stop(ctx, job, plan, disk, one)
         _clear(ctx, plan, one)
         one.job.set_phase("evicted")
@@ -81,7 +93,8 @@ def _lock(
     """Lock the port and reserve what its rollback needs; PortBusy if it cannot be evicted."""
     holders = ctx.store.read().holders(port)
     name = holders[0].name if holders else None
-    retry = _load_command(name, port) if name else None
+    # A move that was killed is repeated by its load.
+    retry = _load_command(name, port) if name and port != plan.home else None
     job = locks.enter_context(begin(ctx, port, _why(plan, port), again=retry, entry=name))
     port_survey = survey(ctx, port, own_lock=True)
     entry = port_survey.entries[0] if port_survey.entries else None
@@ -89,12 +102,35 @@ def _lock(
     require_no_restarter(ctx, port_survey)
     _require_evictable(port_survey, spec, plan.request.rollback)
     evicted = EvictedPort(job, port_survey, spec)
+    if port == plan.home:
+        _require_still_home(plan, evicted)
+    # The load has reserved its own entry.
+    names = [one for one in evicted.names if one != plan.entry.name]
     with ctx.store.locked(_why(plan, port)):
-        require_unreserved(ctx, evicted.names, port)
-        job.reserve(evicted.names)
+        require_unreserved(ctx, names, port)
+        job.reserve(names)
     disk.reserve(port, EVICTION_EDITS, servers=1)
     disk.reserve_job_log(job.log)
     return evicted
+
+
+def _require_still_home(plan: LoadPlan, evicted: EvictedPort) -> None:
+    """AssignmentConflict if the port has changed hands since the plan was made."""
+    if evicted.names != [plan.entry.name]:
+        text = "%s is no longer on port %d" % (plan.entry.name, evicted.port)
+        raise AssignmentConflict(text, "mlxops status", entry=plan.entry.name, port=evicted.port)
+
+
+def require_movable(ctx: Context, plan: LoadPlan) -> None:
+    """Raise if the port that the model moves from cannot be unloaded."""
+    port = plan.home
+    if port is None or plan.already_served:
+        return
+    home = survey(ctx, ctx.site.require_port(port), own_lock=False)
+    entry = home.entries[0] if home.entries else None
+    spec = restart_spec(ctx, port, home.server, entry) if home.server else None
+    require_no_restarter(ctx, home)
+    _require_evictable(home, spec, plan.request.rollback)
 
 
 def _require_evictable(
@@ -103,10 +139,10 @@ def _require_evictable(
     port = port_survey.evidence.port
     unload = mlxops_command("unload", port)
     if isinstance(spec, Unrestartable) and rollback:
-        text = "port %d cannot be unloaded to make room: its server could not be restarted: %s"
+        text = "port %d cannot be unloaded for this load: its server could not be restarted: %s"
         raise PortBusy(text % (port, spec.reason), unload + " first", port=port)
     if port_survey.unregistered_server is not None:
-        text = "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
+        text = "port %d is not unloaded for this load: its server, pid %d, is not in the registry"
         raise PortBusy(
             text % (port, port_survey.unregistered_server.process.pid), unload, port=port
         )
@@ -165,8 +201,8 @@ def forget_evicted(ctx: Context, job: Job, plan: LoadPlan, evicted: EvictedPort)
 
 
 def _why(plan: LoadPlan, port: int) -> str:
-    request = plan.request
-    return "unload %d to make room for load %s %d" % (port, request.model, request.port)
+    form = "unload %d for the move: %s" if port == plan.home else "unload %d to make room for %s"
+    return form % (port, plan.request.why)
 
 
 def _fits(ctx: Context, plan: LoadPlan) -> bool:
@@ -186,12 +222,14 @@ def current_fit(ctx: Context, plan: LoadPlan) -> Optional[Fit]:
 
 def planned_evictions(plan: LoadPlan) -> List[Tuple[Optional[str], int, str]]:
     """The entry and the port of each server that would be unloaded, and why."""
-    fit, registry = plan.fit, plan.survey.registry
+    fit, registry, home = plan.fit, plan.survey.registry, plan.home
+    moved = [(plan.entry.name, home, "it moves to port %d" % plan.request.port)] if home else []
     if fit is None or not plan.request.evict:
-        return []
+        return [*moved]
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
     sizes = {port: memory.format_gib(fit.used_by_port[port]) for port in fit.unload}
-    return [(names[port], port, "its server uses %s" % sizes[port]) for port in fit.unload]
+    evicted = [(names[port], port, "its server uses %s" % sizes[port]) for port in fit.unload]
+    return [*moved, *evicted]
 
 
 def _load_command(name: str, port: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, Tuple
+from typing import Iterable, List, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
@@ -36,7 +36,7 @@ def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[
         raise Failed(
             "%s would reject the arguments of %s: %s"
             % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            mlxops_command("set", entry.name, _set_argument(refused[0].field)),
+            mlxops_command("set", entry.name, *_resets(one.field for one in refused)),
             entry=entry.name,
             reasons=[r.reason for r in refused],
         )
@@ -60,9 +60,7 @@ def _require_word_limits(entry: Entry, template: str) -> None:
                 else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
             )
             text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
-            raise Failed(
-                text, mlxops_command("set", entry.name, _set_argument(key)), entry=entry.name
-            )
+            raise Failed(text, mlxops_command("set", entry.name, *_resets([key])), entry=entry.name)
 
 
 def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) -> None:
@@ -98,8 +96,9 @@ def _rejected_by_program(ctx: Context, entry: Entry, installed: Installed) -> Tu
     return (Rejection("args", " ".join(entry.args), message),) if message else ()
 
 
-def _set_argument(field: str) -> str:
-    return field + ("=PATH" if field == "chat_template" else "=VALUE")
+def _resets(fields: Iterable[str]) -> List[str]:
+    """KEY= of each field, which gives it its default."""
+    return ["%s=" % field for field in dict.fromkeys(fields)]
 
 
 def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:

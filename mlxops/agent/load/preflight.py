@@ -8,12 +8,10 @@ from ..context import Context
 from ..errors import (
     AssignmentConflict,
     ModelMissing,
-    NeedsConsent,
     PortBusy,
     mlxops_command,
 )
-from ..hub import download as fetch
-from ..hub.checks import check_complete, check_disk, format_size
+from ..hub.fetch import describe_remote, require_downloadable
 from ..hub.remote import Remote
 from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
@@ -90,6 +88,7 @@ def _plan_model(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
     needed = memory_request(ctx, entry, remote, runtime, request.port)
+    needed = needed and needed._replace(home=plan.home)
     fit, memory_warnings = check_memory(ctx, needed, request)
     buildable.check(ctx, entry, plan)
     warnings = notes + plan.warnings + memory_warnings
@@ -118,12 +117,15 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
 def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
     """AssignmentConflict if the entry is assigned to, or planned for, another port, or if it does
     not want the port and the request depends on that."""
-    if entry.port not in (None, request.port):
+    if entry.port not in (None, request.port) and not request.move:
+        movable = entry.port in ctx.site.ports
+        hint = "mlxops unload %d, then load it again" % (entry.port or 0)
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
-            "mlxops unload %d, then load it again" % (entry.port or 0),
+            request._replace(move=True).retry_command if movable else hint,
             entry=entry.name,
             port=entry.port,
+            movable=movable,
         )
     if request.restart and request.port not in (entry.port, entry.wanted):
         raise AssignmentConflict(
@@ -260,23 +262,9 @@ def _planned_download(
 ) -> Remote:
     """What must be downloaded, after all checks against it."""
     presence.require_download_allowed(entry, request)
-    remote = describe_remote(ctx, entry, command)
-    check_disk(remote, ctx.site.cache_root)
-    check_complete(remote, request.force)
-    size = format_size(remote.missing_bytes)
-    ctx.report("%s: %s to download" % (remote.repo_id, size))
-    if (
-        request.ask_above_bytes is not None
-        and remote.missing_bytes > request.ask_above_bytes
-        and not request.dry_run
-    ):
-        raise NeedsConsent(
-            "%s is not on this host: %s to download" % (remote.repo_id, size),
-            "add --yes to download without asking",
-            repo_id=remote.repo_id,
-            size_bytes=remote.size_bytes,
-            missing_bytes=remote.missing_bytes,
-        )
+    remote = _describe(ctx, entry, command)
+    ask_above = None if request.dry_run else request.ask_above_bytes
+    require_downloadable(ctx, remote, ask_above, request.force)
     return remote
 
 
@@ -298,21 +286,11 @@ def download_needed(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Opt
             mlxops_command("set", entry.name, "cache_path=PATH"),
             entry=entry.name,
         )
-    return describe_remote(ctx, entry, command)
+    return _describe(ctx, entry, command)
 
 
-def describe_remote(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
-    """What the Hub has for the entry's repository, spelled as its folder in the cache."""
-    python = fetch.find_interpreter(ctx.site, command)
-    repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
-    ctx.report("asking the Hub for %s" % repo_id)
-    return fetch.describe(
-        python,
-        repo_id,
-        entry.text("revision"),
-        ctx.site.cache_root,
-        lambda: ctx.client.cancelled,
-    )
+def _describe(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
+    return describe_remote(ctx, entry.repo_id, entry.text("revision"), command)
 
 
 def memory_request(
@@ -334,4 +312,5 @@ def memory_request(
         args=entry.args,
         port=port,
         extra_models=beside,
+        name=entry.name,
     )

@@ -171,7 +171,7 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
         hint = "download it first: %s" % mlxops_command("load", repos[0], "PORT", "--download")
         raise ModelMissing(text, hint, entry=entry.name, reasons=reasons, repo_id=repos[0])
     raise Failed(
-        text, mlxops_command("set", entry.name, "args=..."), entry=entry.name, reasons=reasons
+        text, mlxops_command("set", entry.name, "args="), entry=entry.name, reasons=reasons
     )
 
 

@@ -25,7 +25,8 @@ class LoadRequest(NamedTuple):
     decides itself what goes where: the entry's `slot` does not count, and a server that is right
     already stays, also with `replace`. `if_wanted`: only if the entry wants the port. `pids`: the
     servers that `replace` may stop; None for any. `restart`: the model is the one that the port has
-    already: its planned slot does not count, and it is not downloaded. `start_id`: the record in
+    already: its planned slot does not count, and it is not downloaded. `move`: the model may serve
+    elsewhere, and is unloaded there. `start_id`: the record in
     the journal of starts; without one a person asked for it."""
 
     model: str
@@ -45,6 +46,7 @@ class LoadRequest(NamedTuple):
     if_wanted: bool = False
     pids: Optional[Tuple[int, ...]] = None
     restart: bool = False
+    move: bool = False
     start_id: Optional[str] = None
 
     @classmethod
@@ -66,6 +68,7 @@ class LoadRequest(NamedTuple):
             by_plan=bool(args.get("by_plan")),
             if_wanted=bool(args.get("if_wanted")),
             pids=tuple(args["pids"]) if "pids" in args else None,
+            move=bool(args.get("move")),
             start_id=args.get("start_id"),
         )
 
@@ -80,6 +83,7 @@ class LoadRequest(NamedTuple):
         if self.by_plan or self.restart:
             return mlxops_command("apply" if self.by_plan else "restart", self.port)
         switches = {
+            "--move": self.move,
             "--replace": self.replace,
             "--force": self.force,
             "--evict": self.evict,
@@ -117,6 +121,12 @@ class LoadPlan(NamedTuple):
     @property
     def runtime(self) -> Runtime:
         return self.installed.runtime
+
+    @property
+    def home(self) -> Optional[int]:
+        """The port that the entry leaves for this one; None if it is on no other."""
+        there = self.survey.registry.entries.get(self.entry.name)
+        return None if there is None or there.port == self.request.port else there.port
 
     @property
     def only_keeps(self) -> bool:

@@ -55,7 +55,8 @@ def require_unbound(ctx: Context, port: int, listeners: Iterable[Listener] = ())
 def stops_a_server(plan: LoadPlan) -> bool:
     """Whether the load stops a server, on its port or to make room."""
     evicts = plan.request.evict and plan.fit is not None and bool(plan.fit.unload)
-    return not plan.already_served and (plan.survey.server is not None or evicts)
+    stops = plan.survey.server is not None or plan.home is not None or evicts
+    return not plan.already_served and stops
 
 
 class StartedPrograms:

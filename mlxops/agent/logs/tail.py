@@ -58,6 +58,13 @@ def find_tail_start(fd: int, lines: int, end: int) -> TailStart:
     return TailStart(floor, found + 1, torn=floor > 0)
 
 
+def last_line_end(fd: int, end: int) -> int:
+    """Where the last complete line before `end` ends; `end` if no line ends close to it."""
+    begin = max(0, end - BLOCK)
+    ends = after_ends(os.pread(fd, end - begin, begin))
+    return begin + ends[-1] if ends else end
+
+
 def tail(path: str, lines: int) -> List[str]:
     """The last lines of a log; [] if there is none."""
     try:

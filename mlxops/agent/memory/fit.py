@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..context import Context
 from ..errors import MlxopsError, NotEnoughMemory, mlxops_command
@@ -27,8 +27,9 @@ class ExtraModel(NamedTuple):
 
 
 class MemoryRequest(NamedTuple):
-    """A model that is to be served: `args` of its entry, `context_tokens` or None, `port` whose
-    server would go, `seconds` the models loaded beside it."""
+    """A model that is to be served: `args` of its entry, `context_tokens` or None, `port` and
+    `home` those whose servers would go, `extra_models` that are loaded beside it. `name`: for
+    messages."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -36,7 +37,9 @@ class MemoryRequest(NamedTuple):
     args: Sequence[str] = ()
     context_tokens: Optional[int] = None
     port: Optional[int] = None
+    home: Optional[int] = None
     extra_models: Tuple[ExtraModel, ...] = ()
+    name: str = "it"
 
 
 class Fit(NamedTuple):
@@ -44,7 +47,8 @@ class Fit(NamedTuple):
     `own_context`: the context of the model, if known.
 
     `unload`: the fewest ports to unload so that it fits, () if it fits already or even all are too
-    few. `not_evictable`: port -> why its server cannot be unloaded now."""
+    few. `not_evictable`: port -> why its server cannot be unloaded now. `evictable_bytes`: used by
+    those that can be. `name`: the model; `names`: port -> the entry there."""
 
     sum: Estimate
     context_why: str
@@ -56,6 +60,9 @@ class Fit(NamedTuple):
     available_bytes: int
     unload: Tuple[int, ...]
     not_evictable: Mapping[int, str]
+    evictable_bytes: int = 0
+    name: str = "it"
+    names: Mapping[int, str] = {}
 
     @property
     def fits(self) -> bool:
@@ -77,6 +84,7 @@ class Fit(NamedTuple):
             "promised_bytes": dict(self.reserved_by_port),
             "available_bytes": self.available_bytes,
             "unload": list(self.unload),
+            "names": dict(self.names),
             "kept": dict(self.not_evictable),
         }
 
@@ -92,10 +100,10 @@ class MemoryUse(NamedTuple):
     others: int
     reserved: Mapping[int, int]
 
-    def room(self, port: Optional[int]) -> int:
-        """What is available once the port's own server has stopped and all loads in progress have
-        what they need."""
-        own = self.by_port.get(port, 0) if port is not None else 0
+    def room(self, port: Optional[int], home: Optional[int] = None) -> int:
+        """What is available once the servers of these ports have stopped and all loads in progress
+        have what they need."""
+        own = sum(size for there, size in self.by_port.items() if there in (port, home))
         room = self.memory.available_bytes + own
         if self.memory.wired_limit_bytes is not None:
             free = self.memory.wired_limit_bytes - self.others - sum(self.by_port.values())
@@ -125,19 +133,20 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     """Compare the estimate for a model with the available memory; Unobservable if that is
     unknown."""
     use = memory_use(ctx)
-    memory, used_by_port, room = use.memory, use.by_port, use.room(asked.port)
+    memory, used_by_port, room = use.memory, use.by_port, use.room(asked.port, asked.home)
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
     tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens, asked.runtime)
     beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.extra_models)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
-    obstacles = _obstacles(ctx, used_by_port, asked.port) if sums.need_bytes > room else {}
-    others = {
+    beyond = {
         p: size
         for p, size in used_by_port.items()
-        if p in ctx.site.ports and p != asked.port and p not in obstacles
+        if p in ctx.site.ports and p not in (asked.port, asked.home)
     }
+    obstacles = _obstacles(ctx, beyond) if sums.need_bytes > room else {}
+    others = {p: size for p, size in beyond.items() if p not in obstacles}
     return Fit(
         sum=sums,
         context_why=why,
@@ -149,15 +158,31 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         available_bytes=room,
         unload=fewest_ports(others, sums.need_bytes - room),
         not_evictable=obstacles,
+        evictable_bytes=sum(others.values()),
+        name=asked.name,
+        names=_names(ctx),
     )
+
+
+def _names(ctx: Context) -> Dict[int, str]:
+    """port -> the entry that is assigned to it; {} if the registry cannot be read."""
+    try:
+        entries = ctx.store.read().entries.values()
+    except MlxopsError:
+        return {}
+    return {entry.port: entry.name for entry in entries if entry.port is not None}
 
 
 def not_enough_memory(found: Fit) -> NotEnoughMemory:
     """The error for a model that does not fit, with what to unload."""
-    text = "needs %s of memory; %s is available" % (
+    text = "%s needs %s of memory, but only %s is available" % (
+        found.name,
         format_gib(found.sum.need_bytes),
         format_gib(found.available_bytes),
     )
+    if found.evictable_bytes and not found.unload:
+        most = format_gib(found.available_bytes + found.evictable_bytes)
+        text += ", and %s with every other port unloaded" % most
     if found.reserved_by_port:
         loading = ", ".join("port %d" % port for port in sorted(found.reserved_by_port))
         text += "; %s is reserved by the load in progress on %s" % (
@@ -203,23 +228,26 @@ def _measure(ctx: Context, servers_by_port: Mapping[int, Sequence[Server]]) -> D
     }
 
 
-def _obstacles(ctx: Context, used_by_port: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
+def _obstacles(ctx: Context, ports: Iterable[int]) -> Dict[int, str]:
     """port -> why its server cannot be stopped now."""
     obstacles = {}
-    for port in used_by_port:
-        if port != own and port in ctx.site.ports:
-            try:
-                stranger = survey(ctx, port, own_lock=False).unregistered_server
-            except MlxopsError as exc:
-                obstacles[port] = exc.message
-            else:
-                if stranger is not None:
-                    values = (stranger.process.pid, mlxops_command("unload", port))
-                    obstacles[port] = (
-                        "its server, pid %d, is not in the registry (stop it with: %s)" % values
-                    )
+    for port in ports:
+        try:
+            stranger = survey(ctx, port, own_lock=False).unregistered_server
+        except MlxopsError as exc:
+            obstacles[port] = exc.message
+        else:
+            if stranger is not None:
+                values = (stranger.process.pid, mlxops_command("unload", port))
+                obstacles[port] = (
+                    "its server, pid %d, is not in the registry (stop it with: %s)" % values
+                )
     return obstacles
 
 
 def format_gib(size: int) -> str:
-    return "%.2f GiB" % (size / (1 << 30))
+    """Memory with three digits."""
+    if size < 1 << 27:
+        return "%.0f MiB" % (size / (1 << 20))
+    gib = size / (1 << 30)
+    return "%.*f GiB" % (2 if gib < 9.995 else 1 if gib < 99.95 else 0, gib)

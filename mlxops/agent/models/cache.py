@@ -199,17 +199,28 @@ def _repos(root: str) -> Iterator[str]:
             yield os.path.join(root, name)
 
 
+def repo_folders(hf_home: str) -> Iterator[str]:
+    """The folder of every model repository under both roots; EvidenceUnknown if a root cannot be
+    listed."""
+    for root in roots(hf_home):
+        yield from _repos(root)
+
+
+def repo_of_folder(folder: str) -> str:
+    """The repository whose files a folder of a cache root holds; "" for any other folder."""
+    return _repo_id(os.path.basename(folder))
+
+
 def scan(hf_home: str) -> Tuple[Snapshot, ...]:
     """The current snapshot of every model repository under both roots, complete or not, of any
     format.
 
     If a snapshot cannot be read, `missing` says why. EvidenceUnknown if a root cannot be listed."""
     snapshots: Dict[str, Snapshot] = {}
-    for root in roots(hf_home):
-        for repo in _repos(root):
-            revision = current_revision(repo)
-            if revision and os.path.realpath(repo) not in snapshots:
-                snapshots[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
+    for repo in repo_folders(hf_home):
+        revision = current_revision(repo)
+        if revision and os.path.realpath(repo) not in snapshots:
+            snapshots[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
     return tuple(snapshots.values())
 
 
@@ -270,22 +281,23 @@ def broken_repos(hf_home: str) -> Dict[str, str]:
     from .location import missing_reason
 
     reasons: Dict[str, str] = {}
-    for root in roots(hf_home):
-        for repo in _repos(root):
-            snapshots = os.path.join(repo, "snapshots")
-            if os.path.islink(repo) or os.path.islink(snapshots):
-                why = missing_reason(snapshots)
-                if why:
-                    reasons.setdefault(_repo_id(os.path.basename(repo)), why)
+    for repo in repo_folders(hf_home):
+        snapshots = os.path.join(repo, "snapshots")
+        if os.path.islink(repo) or os.path.islink(snapshots):
+            why = missing_reason(snapshots)
+            if why:
+                reasons.setdefault(repo_of_folder(repo), why)
     return reasons
 
 
-def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
+def file_statuses(path: str, depth: int = 0) -> Iterator[os.stat_result]:
+    """The status of every file of a model folder, links followed; OSError if one of its folders
+    cannot be listed."""
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if depth < _DEEPEST:
-                    yield from _files(entry.path, depth + 1)
+                    yield from file_statuses(entry.path, depth + 1)
                 continue
             try:
                 status = entry.stat()
@@ -298,7 +310,7 @@ def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
 def size_bytes(path: str) -> Optional[int]:
     """Bytes of all files of a model folder, each blob counted once; None if it cannot be read."""
     try:
-        blobs = {(status.st_dev, status.st_ino): status.st_size for status in _files(path)}
+        blobs = {(status.st_dev, status.st_ino): status.st_size for status in file_statuses(path)}
     except (OSError, ValueError):
         return None
     return sum(blobs.values())

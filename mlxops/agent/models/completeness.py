@@ -201,18 +201,15 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
 
 
 def visible_gaps(path: str) -> Tuple[str, ...]:
-    """The needed files that a look at the folder shows to be missing, without reading any; OSError
-    if it cannot be listed."""
+    """The weights, and the config.json, that a look at the folder shows to be missing or to be
+    broken links; OSError if it cannot be listed. Quick: `list` asks it of every entry."""
     names = os.listdir(path)
     weights = loaded_weights(names)
-    gaps = {"config.json"}.difference(names).union(missing_shards(weights))
+    gaps = set(missing_shards(weights))
     if not any(name.endswith(_WEIGHTS) for name in names):
         gaps.add(SINGLE)
     gaps.update(
-        name
-        for name in names
-        if (name in weights or is_needed_file(name))
-        and not os.path.exists(os.path.join(path, name))
+        name for name in ("config.json", *weights) if not os.path.exists(os.path.join(path, name))
     )
     return tuple(sorted(gaps))
 

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
-from typing import Any, List, Optional
+from typing import Any, Iterable, List, Optional
 
 from ..context import Context
 from ..errors import RegistryInvalid, Usage
 from ..registry import resolve
-from ..registry.entries import OPTIONAL_TEXT, REQUIRED, coerce
+from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, coerce
 from ..registry.fields import MAX_HOSTS
 from . import defaults
 from .location import folder_identity
 
+_CLEARABLE = (*OPTIONAL_TEXT, "hosts")
 SETTABLE = ("repo_id", "model_id", "cache_path", "format", *OPTIONAL_TEXT, "args", "hosts")
-# KEY=auto clears the value, so that a load uses the default of the model family. KEY= and KEY=none
-# turn it off.
+# KEY=none turns an option off. KEY=auto clears it, so that the next load uses the default of the
+# model family.
 AUTO, NONE = "auto", "none"
 
 
 def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
-    """A field's value from the text of the command line; None clears it."""
+    """A field's value from the text of the command line; None and "" stand for its default."""
     if key in ("port", "process", "wanted", "last_process"):
         raise Usage("only load and unload change %s" % key, "mlxops load NAME PORT", key=key)
     if key not in SETTABLE:
-        raise Usage("%r cannot be set" % key, "keys: " + ", ".join(SETTABLE), key=key)
+        near = difflib.get_close_matches(key.lower(), SETTABLE, 1)
+        meant = "did you mean %s?" % near[0] if near else "keys: " + ", ".join(SETTABLE)
+        raise Usage("%r cannot be set" % key, meant, key=key)
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id must be org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
-    if text is None or (text == NONE and key in defaults.KEYS):
-        return [] if key == "args" else "" if key in defaults.KEYS else REQUIRED.get(key)
-    if text == AUTO and key in defaults.KEYS:
+    if key in defaults.KEYS and text in (None, "", AUTO):
         return None
+    if key in defaults.KEYS and text == NONE:
+        return [] if key == "args" else ""
+    if not text or (text == NONE and key in _CLEARABLE):
+        return REQUIRED.get(key)
     if key == "cache_path":
         return _folder(text)
     if key == "slot":
@@ -40,6 +46,11 @@ def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
     if key == "hosts":
         return parse_hosts(text.split())
     return _words(text) if key == "args" else text
+
+
+def assignments(entry: Entry, keys: Iterable[str]) -> List[str]:
+    """The fields of an entry as KEY=VALUE."""
+    return ["%s=%s" % (key, show_field(key, entry.fields.get(key))) for key in keys]
 
 
 def show_field(key: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Callable, NamedTuple, Tuple
 
 from ..registry.entries import Entry
@@ -48,11 +49,10 @@ def _choices(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Rej
         if flag and value and flag not in help_flags:
             rejections.append(Rejection(field, value, "this version has no %s" % flag))
         elif flag and value and choices and value not in choices:
-            rejections.append(
-                Rejection(
-                    field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices))
-                )
-            )
+            near = difflib.get_close_matches(value, choices, 1)
+            meant = " (did you mean %s?)" % near[0] if near else ""
+            reason = "%s %s is not one of %s%s" % (flag, value, ", ".join(choices), meant)
+            rejections.append(Rejection(field, value, reason))
     return tuple(rejections)
 
 

@@ -1,174 +1,80 @@
-"""register, set, remove: change entries without touching servers."""
+"""set, remove: change entries without touching servers."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 from ..context import Context
-from ..errors import AssignmentConflict, Failed, Usage, mlxops_command
+from ..errors import AssignmentConflict, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
+from ..load.acceptance import CHECKED, require_acceptable
 from ..models import cache as hfcache
-from ..models.field_values import parse_field, parse_hosts, show_field
+from ..models.defaults import KEYS, find_defaults
+from ..models.field_values import parse_field, show_field
 from ..models.location import folder_identity, same_repo
-from ..models.options import find_installed, launch_options
-from ..programs.find import find_command
+from ..models.options import find_installed
 from ..registry import resolve
 from ..registry.action import Action
-from ..registry.entries import REQUIRED, Entry, Registry, coerce
-from ..registry.init_plan import Change, apply
-from .rows import change_row, entry_row
+from ..registry.entries import Entry, Registry, coerce
+from ..slots.intent import plan_warnings
+from ..storage.judge import Item
+from ..storage.prune import prune_items, require_unused
+from .rows import entry_row
 
-OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
-
-
-def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Add one entry, or with `slots` every model planned in the host file. Existing entries do not
-    change."""
-    entries = _entries_from_slots(ctx) if args.get("slots") else [_entry_from_args(ctx, args)]
-    if not args.get("slots"):
-        _require_new(
-            ctx.store.read(),
-            entries[0],
-            [key for key in (*OPTIONS, "args", "hosts") if args.get(key)],
-        )
-        _warn_if_not_installed(ctx, args.get("runtime"))
-    return _add(ctx, entries, bool(args.get("dry_run")))
-
-
-def _entries_from_slots(ctx: Context) -> List[Entry]:
-    slots = [s for s in ctx.site.slots.values() if s.model]
-    return [_entry(ctx, s.name, s.model or "", {"slot": s.port}) for s in slots]
-
-
-def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
-    repo_id = str(args["repo"])
-    if not resolve.is_repo_id(repo_id):
-        raise Usage(
-            "%r is not of the form org/name" % repo_id,
-            "mlxops register NAME org/name",
-            repo=repo_id,
-        )
-    name = str(args["name"])
-    resolve.require_valid_name(name)
-    fields = {key: args[key] for key in OPTIONS if args.get(key)}
-    if args.get("slot") is not None:
-        fields["slot"] = ctx.site.require_port(args["slot"])
-    if args.get("args"):
-        fields["args"] = list(args["args"])
-    if args.get("hosts"):
-        fields["hosts"] = parse_hosts(list(args["hosts"]))
-    return _checked(ctx, _entry(ctx, name, repo_id, fields))
-
-
-def _entry(ctx: Context, name: str, repo_id: str, fields: Mapping[str, Any]) -> Entry:
-    """A new entry; if its snapshot is on disk, with path and the defaults of its family."""
-    repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
-    snapshot = hfcache.find(ctx.site.hf_home, repo_id, fields.get("revision"))
-    whole = snapshot is not None and snapshot.complete
-    path = snapshot.path if snapshot is not None and whole else ""
-    entry = Entry(
-        name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **fields}
-    )
-    return launch_options(ctx.site, entry, find_installed(ctx, entry.text("runtime"))).entry
-
-
-def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
-    """AssignmentConflict if the model has another name, the name another model, or if given values
-    would be ignored."""
-    known = _of_same_model(registry, entry)
-    lost = [key for key in keys if known and known[0].fields.get(key) != entry.fields.get(key)]
-    if lost:
-        raise AssignmentConflict(
-            "%s is already registered as %s with another %s"
-            % (entry.repo_id, known[0].name, " and ".join(lost)),
-            mlxops_command("set", known[0].name, "KEY=VALUE"),
-            entry=known[0].name,
-            keys=lost,
-        )
-    if known and entry.name not in [e.name for e in known]:
-        renamed = mlxops_command("register", entry.name, entry.repo_id)
-        raise AssignmentConflict(
-            "%s was not added: %s is already registered as %s"
-            % (entry.name, entry.repo_id, known[0].name),
-            "to rename it: %s && %s" % (mlxops_command("remove", known[0].name), renamed),
-            entry=known[0].name,
-        )
-    namesake = registry.entries.get(entry.name)
-    if namesake is not None and not same_repo(namesake.repo_id, entry.repo_id):
-        raise AssignmentConflict(
-            "the name %s is already used for %s" % (entry.name, namesake.repo_id),
-            mlxops_command("set", entry.name, "KEY=VALUE"),
-            entry=entry.name,
-        )
-
-
-def _of_same_model(registry: Registry, entry: Entry) -> List[Entry]:
-    """The entries of this repository or folder, however they spell it."""
-    folder = folder_identity(entry.cache_path)
-    return [
-        e
-        for e in registry.entries.values()
-        if same_repo(e.repo_id, entry.repo_id)
-        or (folder and folder == folder_identity(e.cache_path))
-    ]
-
-
-def _add(ctx: Context, entries: List[Entry], dry: bool) -> Dict[str, Any]:
-    actions: List[Dict[str, Any]] = []
-
-    def change(current: Registry) -> Registry:
-        actions.clear()
-        for entry in entries:
-            step = _plan_change(current, entry)
-            require_unreserved(ctx, [step.entry.name] if step.entry else [])
-            actions.append(change_row(step, applied=not dry))
-            current = apply(current, [step])
-        return current
-
-    if dry:
-        change(ctx.store.read())
-    else:
-        ctx.store.edit("register " + ", ".join(e.name for e in entries), change)
-    return {"actions": actions, "drift": []}
-
-
-def _plan_change(current: Registry, entry: Entry) -> Change:
-    """What registering one entry does to the registry."""
-    namesake = current.entries.get(entry.name)
-    same = _of_same_model(current, entry) or ([namesake] if namesake else [])
-    if not same:
-        return _change("add", entry, entry.repo_id, entry)
-    there = same[0]
-    slot = entry.slot
-    if slot not in (None, there.slot) and same_repo(there.repo_id, entry.repo_id):
-        return _change("plan", there, "slot %d" % slot, there.with_fields(slot=slot))
-    text = "%s is already registered" % there.repo_id
-    if there.name != entry.name:
-        text = "%s was not added: %s as %s" % (entry.name, text, there.name)
-    return _change("keep", there, text, None)
-
-
-def _change(action: str, there: Entry, reason: str, entry: Optional[Entry]) -> Change:
-    return Change(action=action, name=there.name, port=there.port, reason=reason, entry=entry)
+# The fields that a server is started with.
+_LAUNCHED = (*CHECKED, "cache_path", "revision")
 
 
 def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.require_exact(ctx.store.read(), str(args["name"])).name
-    changes = {key: parse_field(ctx, key, value) for key, value in args["changes"].items()}
-    _warn_if_not_installed(ctx, changes.get("runtime"))
+    given = args["changes"]
+    known = resolve.require_exact(ctx.store.read(), str(args["name"]))
+    name = known.name
+    if "name" in given:
+        hint = mlxops_command("rename", name, given["name"] or "NEW")
+        raise Usage("the name of an entry cannot be set", hint, key="name")
+    changes = {key: parse_field(ctx, key, value) for key, value in given.items()}
+    changed = _changed(ctx, known, changes, given)
+    if set(changes) & set(CHECKED):
+        require_acceptable(ctx, known, changed)
 
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
-        if "cache_path" in changes:
+        if changes.get("cache_path"):
             changes["cache_path"] = _spelling(current, entry, changes["cache_path"])
-        changed = entry.with_fields(**changes)
-        if "revision" in changes and "cache_path" not in changes:
-            changed = _at_revision(ctx, changed)
-        return current.put(_checked(ctx, changed))
+        return current.put(_changed(ctx, entry, changes, given))
 
-    return _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
+    result = _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
+    rivals = plan_warnings(ctx.site, ctx.store.read(), changed) if "slot" in changes else []
+    restart = result["actions"] and known.port is not None and set(changes) & set(_LAUNCHED)
+    step = mlxops_command("restart", known.port) if restart else None
+    return {**result, "next": step, "warnings": rivals}
+
+
+def _changed(
+    ctx: Context, entry: Entry, changes: Mapping[str, Any], given: Mapping[str, Any]
+) -> Entry:
+    """The entry with the changes. `given`: as typed; a key without a value gets its default."""
+    changed = entry.with_fields(**changes)
+    moved = "revision" in changes and "cache_path" not in changes
+    if moved or ("cache_path" in changes and not changes["cache_path"]):
+        changed = _at_revision(ctx, changed)
+    reset = [key for key in KEYS if key in given and not given[key]]
+    if reset:
+        changed = _with_family_defaults(ctx, changed, reset)
+    return coerce(entry.name, dict(changed.fields))._replace(stored=entry.stored)
+
+
+def _with_family_defaults(ctx: Context, entry: Entry, keys: Sequence[str]) -> Entry:
+    """The entry with the defaults of its family for these keys, as `init` sets them. What is not
+    known now is left to the next load."""
+    installed = find_installed(ctx, entry.text("runtime"))
+    values = find_defaults(installed, entry, ctx.site.templates).values
+    filled = entry.with_fields(**{key: values.get(key) for key in keys})
+    # A server would lose the content of answers.
+    alone = filled.text("reasoning_parser") and not filled.text("tool_call_parser")
+    return filled.with_fields(reasoning_parser=None) if alone else filled
 
 
 def _at_revision(ctx: Context, entry: Entry) -> Entry:
@@ -202,24 +108,43 @@ def _spelling(current: Registry, entry: Entry, path: str) -> str:
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Remove an entry; with `files` also its snapshot, unless something else uses that."""
     target = resolve.require_exact(ctx.store.read(), str(args["name"]))
-    name = target.name
+    name, dry = target.name, bool(args.get("dry_run"))
+    files = target.cache_path if target.cache_path and os.path.isdir(target.cache_path) else None
+    size = hfcache.size_bytes(files) if files else None
+    snapshot = _unused_snapshot(ctx, target) if args.get("files") else None
 
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
-        if entry.port is not None:
-            text, hint = (
-                "%s is assigned to port %d" % (name, entry.port),
-                "mlxops unload %d" % entry.port,
-            )
-            raise AssignmentConflict(text, hint, entry=name, port=entry.port)
+        _require_unassigned(entry)
         return current.drop(name)
 
-    result = _apply_change(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
-    files = target.cache_path if target.cache_path and os.path.isdir(target.cache_path) else None
-    size = hfcache.size_bytes(files) if files else None
-    return {**result, "entry": name, "repo_id": target.repo_id, "files": files, "size_bytes": size}
+    result = _apply_change(ctx, name, "remove " + name, change, dry)
+    pruned = prune_items(ctx, [snapshot]) if snapshot and not dry else []
+    return {
+        **result,
+        "entry": name,
+        "repo_id": target.repo_id,
+        "files": files,
+        "size_bytes": size,
+        "with_files": bool(args.get("files")),
+        "pruned": [one.to_wire() for one in pruned],
+    }
+
+
+def _require_unassigned(entry: Entry) -> None:
+    if entry.port is not None:
+        text = "%s is assigned to port %d" % (entry.name, entry.port)
+        hint = mlxops_command("unload", entry.port)
+        raise AssignmentConflict(text, hint, entry=entry.name, port=entry.port)
+
+
+def _unused_snapshot(ctx: Context, entry: Entry) -> Item:
+    """The entry's snapshot, which nothing else uses; Failed otherwise."""
+    _require_unassigned(entry)
+    return require_unused(ctx, ctx.store.read().drop(entry.name), entry.name, entry.cache_path)
 
 
 def _apply_change(
@@ -240,23 +165,3 @@ def _apply_change(
         "changed": bool(actions) and not dry,
         "actions": [action.to_wire() for action in actions],
     }
-
-
-def _warn_if_not_installed(ctx: Context, runtime: Optional[str]) -> None:
-    """Emit a warning only, because the runtime may be installed later."""
-    if runtime and not find_command(ctx.site, ctx.site.runtime_named(runtime))[0]:
-        text = "%s is not installed on %s; until it is, the entry cannot be loaded"
-        ctx.client.emit("warning", message=text % (runtime, ctx.site.name))
-
-
-def _checked(ctx: Context, entry: Entry) -> Entry:
-    if entry.text("runtime"):
-        ctx.site.runtime_named(entry.text("runtime"))
-    template = entry.text("chat_template")
-    if template and not os.path.isfile(template):
-        raise Failed(
-            "there is no file %s on the host" % template,
-            "give a path on the host",
-            chat_template=template,
-        )
-    return coerce(entry.name, dict(entry.fields))._replace(stored=entry.stored)

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional, Seque
 
 from ..clock import Deadline, epoch, wait_for
 from ..context import Context
-from ..errors import Failed, NotStopped, Usage, from_wire
+from ..errors import Failed, MlxopsError, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
-from ..jobs.job import blocker, logs_folder, running_job
+from ..jobs.job import NO_PORT, blocker, logs_folder, running_job
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
@@ -66,7 +66,7 @@ def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(ctx: Context) -> List[Dict[str, Any]]:
-    holders = [running_job(ctx.site.registry, port) for port in ctx.site.ports]
+    holders = [running_job(ctx.site.registry, port) for port in (*ctx.site.ports, NO_PORT)]
     return [holder for holder in holders if holder and holder.get("job")]
 
 
@@ -82,7 +82,8 @@ def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
     if here:
         return here[0]
     if meant:
-        raise _idle_error(ctx, meant[0])
+        where = "on port %s" % meant[0].split("-")[1]
+        raise _idle_error(ctx, where, meant[0])
     port = _port(ctx, verb, word) if word else ""
     if port.isdecimal():
         text = "no job is running on port %s" % port
@@ -90,6 +91,8 @@ def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
         text = "no job %s on %s" % (word, ctx.site.name)
     elif running:
         text = "%d jobs are running on %s: name one" % (len(running), ctx.site.name)
+    elif known:
+        raise _idle_error(ctx, "on %s" % ctx.site.name, known[0])
     else:
         text = "no job is running on %s" % ctx.site.name
     raise Failed(text, "mlxops jobs", job=word, running=running)
@@ -113,14 +116,14 @@ def _is_port_number(word: str) -> bool:
     return word.isdecimal() and len(word) <= 5
 
 
-def _idle_error(ctx: Context, job: str) -> Failed:
-    """The error for a port without a running job. `job`: the last one that ran there."""
+def _idle_error(ctx: Context, where: str, job: str) -> Failed:
+    """The error for a host or a port without a running job. `job`: the last one that ran there."""
     last = joblog.read_job(logs_folder(ctx.site.state_dir), job, running=False)
     port, ended = job.split("-")[1], epoch(last.ended)
     when = " ended %s ago:" % _rounded(max(0.0, time.time() - ended)) if ended else ":"
-    text = "no job is running on port %s; the last one (%s)%s %s"
-    hint = "to see it again: mlxops jobs --follow %s" % job
-    message = text % (port, last.begin_event.get("why"), when, last.state)
+    text = "no job is running %s; the last one (%s)%s %s"
+    message = text % (where, last.begin_event.get("why"), when, last.state)
+    hint = "how it ended: mlxops jobs --follow %s" % job
     return Failed(message, hint, port=int(port), last=last.to_wire())
 
 
@@ -146,9 +149,14 @@ def _of_port(jobs: Iterable[str], port: str) -> List[str]:
 
 
 def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Send the job's events from its beginning to its end; raise the error it ends with."""
+    """Send the job's events from its beginning to its end; raise the error it ends with. Of a job
+    that is over, only return how it ended: `over`, and `error`."""
     job = _job(ctx, "follow", args.get("job"))
     home = logs_folder(ctx.site.state_dir)
+    if not _holds(ctx, job):
+        record = joblog.read_job(home, job, running=False)
+        error = _end_error(record)
+        return {**record.to_wire(), "over": True, "error": error.to_wire() if error else None}
     try:
         with open(log_path(home, job), "rb") as f:
             _emit_job(ctx, joblog.read_job(home, job, running=True))
@@ -156,14 +164,22 @@ def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     except FileNotFoundError:
         raise Failed("job %s has no log" % job, "mlxops jobs", job=job) from None
     ended = joblog.read_job(home, job, running=False)
-    if ended.error:
-        raise from_wire(dict(ended.error))
-    if ended.state == "died":
-        phase = ended.phase or "claim"
-        hint = str(ended.begin_event.get("again") or "mlxops status")
-        text = "job %s was killed in phase %s" % (job, phase)
-        raise Failed(text, hint, job=job, phase=phase)
+    failure = _end_error(ended)
+    if failure is not None:
+        raise failure
     return ended.to_wire()
+
+
+def _end_error(ended: joblog.JobRecord) -> Optional[MlxopsError]:
+    """The error that a job ended with, if it did."""
+    if ended.error:
+        return from_wire(dict(ended.error))
+    if ended.state != "died":
+        return None
+    phase = ended.phase or "claim"
+    hint = str(ended.begin_event.get("again") or "mlxops status")
+    text = "job %s was killed in phase %s" % (ended.job, phase)
+    return Failed(text, hint, job=ended.job, phase=phase)
 
 
 def _emit_job(ctx: Context, job: joblog.JobRecord) -> None:

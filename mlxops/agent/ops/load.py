@@ -15,9 +15,8 @@ from ..errors import (
     mlxops_command,
     to_mlxops_error,
 )
-from ..history.samples import sample_started
-from ..hub import download as fetch
 from ..hub.checks import format_size
+from ..hub.fetch import download_in_job
 from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
@@ -100,6 +99,7 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
     if not request.dry_run:
         record_unrecorded(ctx, [ctx.site.require_port(request.port)])
     plan = plan_load(ctx, request, own_lock=False)
+    evict.require_movable(ctx, plan)
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     started: Optional[StartedServer] = None
     evicted: List[Dict[str, Any]] = []
@@ -129,14 +129,13 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
             elif not plan.already_served:
                 with disk_reservation(ctx) as disk:
                     started = _load(ctx, job, plan, disk)
-                    used = sample_started(ctx, request.port, plan.entry.name)
-                    job.note(start_s=round(started.seconds, 1), memory_bytes=used)
+                    job.note(start_s=round(started.seconds, 1))
         evicted = job.undo.evicted
     refused = memory_refusal(plan) or startable.refusal(ctx, plan) if request.dry_run else None
     return {
         **_result(ctx, plan, time.monotonic() - began, started),
         **(_restart_fields(ctx, plan) if request.restart else {}),
-        "memory": plan.fit.record() if plan.fit else None,
+        "memory": {**plan.fit.record(), "port": request.port} if plan.fit else None,
         "refused": refused.to_wire() if refused else None,
         "evicted": evicted,
     }
@@ -194,17 +193,7 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
         job.warn(warning, lasting)
     if remote is None:
         return plan.entry
-    job.phase(
-        "download", "downloading %s, %s" % (remote.repo_id, format_size(remote.missing_bytes))
-    )
-
-    def progress(done: int, total: int, file: str) -> None:
-        job.emit("progress", phase="download", done=done, total=total, file=file)
-
-    python = fetch.find_interpreter(ctx.site, plan.installed.command)
-    path = fetch.download(
-        python, remote, ctx.site.cache_root, progress, lambda: ctx.client.cancelled
-    )
+    path = download_in_job(ctx, job, remote, plan.installed.command)
     return plan.entry.with_fields(cache_path=path)
 
 
@@ -254,6 +243,7 @@ def _result(
         and bool(port_survey.server)
         and [e.name for e in port_survey.entries] == [entry.name],
         "served_model": plan.runtime.client_model or name,
+        "moved_from": plan.home,
         "warnings": [*plan.warnings, *_warnings(started)],
         "actions": _actions(plan) if planned else [],
     }
@@ -277,7 +267,10 @@ def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:
     if plan.remote:
         download = "%s, %s" % (plan.remote.repo_id, format_size(plan.remote.missing_bytes))
         actions.append(Action("download", name, port, download))
-    actions += [Action("evict", *eviction) for eviction in evict.planned_evictions(plan)]
+    actions += [
+        Action("unload" if eviction[1] == plan.home else "evict", *eviction)
+        for eviction in evict.planned_evictions(plan)
+    ]
     occupant = port_survey.entries[0].name if port_survey.entries else None
     actions += [Action("stop", occupant, port, why) for why in describe_occupants(port_survey)]
     usual = estimate_startup(entry, plan.runtime, None, None).expected_s

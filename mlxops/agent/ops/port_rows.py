@@ -1,4 +1,4 @@
-"""The row of a port in results, and what follows from all rows."""
+"""The row of a port in results, what follows from all rows, and what else is known of the host."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..context import Context
+from ..jobs.begin import running_jobs
+from ..jobs.job import logs_folder
+from ..jobs.log import read_jobs
 from ..ports import remedies
 from ..ports.diagnosis import Diagnosis, diagnose, unreported_strays
 from ..ports.evidence import Expected, Loss, PortEvidence
 from ..ports.expected import expected, server_end, wanted_since
 from ..ports.reconcile_plan import remedy
+from ..ports.survey import observe_ports
 from ..procs import Procs, Unobservable
-from ..registry.entries import Registry
+from ..registry.entries import Entry, Registry
+from ..servers.startup_time import last_start_s
 
 
 def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
@@ -38,6 +43,7 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         "rss_bytes": ctx.procs.footprint(server.processes) if server else None,
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
+        "load_s": _load_s(ctx, want.entry),
         "runtime": server.invocation.runtime.name if server else None,
         **seen.other_hosts.to_wire(),
         "strays": [
@@ -50,6 +56,33 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         "broken": verdict.broken and seen.job is None,
         "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
     }
+
+
+def host_figures(ctx: Context) -> Dict[str, Any]:
+    """Every port's row, the memory, and how many jobs ended in which way."""
+    registry = ctx.store.read()
+    evidence = observe_ports(ctx, registry, ctx.site.ports, use_cache=True)
+    return {
+        "ports": [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)],
+        "memory": memory_row(ctx.procs),
+        "jobs": job_counts(ctx),
+    }
+
+
+def job_counts(ctx: Context) -> Dict[str, int]:
+    """State -> the number of jobs on record."""
+    counts: Dict[str, int] = {}
+    for job in read_jobs(logs_folder(ctx.site.state_dir), running_jobs(ctx)):
+        counts[job.state] = counts.get(job.state, 0) + 1
+    return counts
+
+
+def _load_s(ctx: Context, entry: Optional[Entry]) -> Optional[float]:
+    """Seconds of the entry's last start; None without one, or if its runtime is unknown."""
+    if entry is None:
+        return None
+    runtime = ctx.site.runtimes.get(entry.text("runtime") or ctx.site.runtime)
+    return last_start_s(entry, runtime) if runtime else None
 
 
 def _loss(ctx: Context, want: Expected, verdict: Diagnosis) -> Optional[Loss]:

@@ -8,7 +8,6 @@ from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 
 from ..context import Context
 from ..errors import Locked
-from ..history.samples import sample_all
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports import remedies
@@ -19,16 +18,14 @@ from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
 from ..slots.supervise import Restart, restart_lost
+from .port_rows import host_figures
 
 
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
-    registry = ctx.store.read()
-    evidence = _observe(ctx, registry)
-    port_plan = _plan(ctx, registry, evidence)
+    port_plan = _plan(ctx, ctx.store.read())
     if not dry:
-        sample_all(ctx, registry, evidence)
         truncate_logs(ctx)
         applied = tuple(_apply(ctx, action) for action in port_plan.actions)
         port_plan = port_plan._replace(
@@ -39,7 +36,9 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         port_plan = _with_restarts(ctx, port_plan, restarts)
     result: Dict[str, Any] = port_plan.to_wire()
     result["actions"] = [*noted, *result["actions"], *_start_actions(restarts or (), dry)]
-    return result if restarts is None else {**result, "restarts": [r.to_wire() for r in restarts]}
+    if restarts is not None:
+        result["restarts"] = [r.to_wire() for r in restarts]
+    return {**result, **host_figures(ctx)} if args.get("metrics") else result
 
 
 def _gone(port_plan: ReconcilePlan) -> Set[int]:
@@ -111,16 +110,13 @@ def _with_lost(
     return tuple(sorted([*port_plan.drift, *filter(None, lost)], key=lambda row: row.port or 0))
 
 
-def _observe(ctx: Context, registry: Registry) -> Dict[int, PortEvidence]:
+def _plan(ctx: Context, registry: Registry) -> ReconcilePlan:
     ports = {
         *ctx.site.ports,
         *(e.port for e in registry.entries.values() if e.port is not None),
     }
-    return observe_ports(ctx, registry, sorted(ports))
-
-
-def _plan(ctx: Context, registry: Registry, evidence: Mapping[int, PortEvidence]) -> ReconcilePlan:
-    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in evidence})
+    evidence = observe_ports(ctx, registry, sorted(ports))
+    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in ports})
 
 
 def _apply(ctx: Context, action: Action) -> Action:

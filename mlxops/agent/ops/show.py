@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Context
 from ..errors import MlxopsError
+from ..jobs.job import logs_folder
+from ..jobs.log import last_loads
+from ..models.completeness import find_faults
 from ..models.options import find_installed, launch_options
 from ..ports.portname import PortResolver, find_slot, report_meaning
 from ..ports.survey import observe_ports
@@ -17,7 +21,8 @@ from ..runtimes.launch import launch_of
 from .port_rows import port_row
 from .rows import entry_row
 
-NOTHING: Dict[str, Any] = {"command": None, "sources": None}
+NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None}
+PARSERS = ("tool_call_parser", "reasoning_parser")
 
 
 def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -25,8 +30,9 @@ def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     what = str(args["what"])
     port, entry = _resolve(ctx, registry, what)
     return {
-        "entry": _entry(entry) if entry else None,
+        "entry": _entry(ctx, entry) if entry else None,
         "port": _port(ctx, registry, port) if port in ctx.site.ports else None,
+        **_last_loads(ctx, port, entry),
         **(_start_command(ctx, entry) if entry else NOTHING),
     }
 
@@ -68,12 +74,43 @@ def _start_command(ctx: Context, entry: Entry) -> Dict[str, Any]:
     return {
         "command": _argv(ctx, entry, there),
         "sources": {key: option.to_wire() for key, option in options.items()},
+        "choices": {key: list(there.choices(key) or ()) for key in PARSERS},
     }
 
 
-def _entry(entry: Entry) -> Dict[str, Any]:
-    """The row of `list`, and all stored fields, unknown ones too."""
-    return {**entry_row(entry), **entry.fields}
+def _entry(ctx: Context, entry: Entry) -> Dict[str, Any]:
+    """The row of `list`, with a look into its files, and all stored fields, unknown ones too."""
+    row = entry_row(entry)
+    if row["files"] == "ok":
+        row = {**row, **_damage(os.path.expanduser(str(entry.cache_path)))}
+    slot_name = ctx.site.slot_name(entry.slot) if entry.slot else None
+    return {**row, "slot_name": slot_name, **entry.fields}
+
+
+def _damage(path: str) -> Dict[str, Any]:
+    try:
+        faults = find_faults(path)
+    except OSError as exc:
+        return {"files": "gone", "problem": str(exc)}
+    if not faults:
+        return {}
+    name, why = sorted(faults.items())[0]
+    return {"files": "damaged", "problem": "%s: %s" % (name, why)}
+
+
+def _last_loads(ctx: Context, port: Optional[int], entry: Optional[Entry]) -> Dict[str, Any]:
+    """The last load of the entry, or of the port, that succeeded, and the last that failed."""
+
+    def concerns(begin: Mapping[str, Any]) -> bool:
+        if entry is None:
+            return begin.get("port") == port
+        return str(begin.get("why")).split()[1:2] == [entry.name]
+
+    done, failed = last_loads(logs_folder(ctx.site.state_dir), concerns)
+    return {
+        "last_load": done.to_wire() if done else None,
+        "last_failure": failed.to_wire() if failed else None,
+    }
 
 
 def _port(ctx: Context, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:

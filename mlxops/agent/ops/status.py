@@ -10,7 +10,14 @@ from ..ports.expected import outside_warning, wanted_outside
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..verify.port_report import timeout_of, verify_port
-from .port_rows import broken_rows, drift_rows, memory_row, port_row, without_judgement
+from .port_rows import (
+    broken_rows,
+    drift_rows,
+    job_counts,
+    memory_row,
+    port_row,
+    without_judgement,
+)
 
 
 def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -29,6 +36,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     result = {
         "ports": rows,
         "memory": memory_row(ctx.procs),
+        **({"jobs": job_counts(ctx)} if args.get("metrics") else {}),
         "drift": drift_rows(rows),
         "broken": broken_rows(rows),
         "warnings": list(map(outside_warning, wanted_outside(registry, ctx.site.ports))),

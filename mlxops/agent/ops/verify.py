@@ -69,5 +69,13 @@ def _entries_of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
 
 def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
     refused = Acceptance(ctx)
-    reasons = {entry.name: refused.reasons(entry) for entry in entries}
-    return [{"entry": name, "ok": not why, "reasons": why} for name, why in reasons.items()]
+    reasons = [(entry, refused.reasons(entry)) for entry in entries]
+    return [
+        {
+            "entry": entry.name,
+            "ok": not why,
+            "reasons": why,
+            "next": refused.fix(entry) if why else None,
+        }
+        for entry, why in reasons
+    ]

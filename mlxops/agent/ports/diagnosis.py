@@ -100,17 +100,20 @@ def _describe_job(job: Mapping[str, object]) -> str:
 
 
 def _step(job: Mapping[str, object]) -> str:
-    """The rollback step, or the progress of a download. Texts from a lock may be anything."""
+    """The rollback step, or the progress of a download or of a start. Texts from a lock may be
+    anything."""
     undo = job.get("undo")
     if isinstance(undo, dict):
         return "rolling back: %s" % undo.get("step")
-    if job.get("phase") not in ("download", "prepare") or not job.get("step"):
+    phase = job.get("phase")
+    if phase not in ("download", "prepare", "wait") or not job.get("step"):
         return ""
     far = job.get("progress")
     done, total = (far.get("done"), far.get("total")) if isinstance(far, dict) else (None, None)
     if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total and total:
-        return "%s (%d %%)" % (job["step"], 100 * done // total)
-    return str(job["step"])
+        step = "weights in memory" if phase == "wait" else job["step"]
+        return "%s (%d %%)" % (step, 100 * done // total)
+    return "" if phase == "wait" else str(job["step"])
 
 
 def _state(evidence: PortEvidence, expected: Expected) -> Tuple[str, str]:

@@ -12,12 +12,15 @@ from ..context import Context
 from ..jobs.starts import supervision_of
 from ..procs import Procs, Unobservable
 from ..registry.entries import Entry, Registry
+from ..runtimes.log_errors import last_error
 from ..site import Site, log_path
 from ..untrusted import read_bounded
 from .evidence import Expected, Loss
 
 REBOOT, CRASH, UNKNOWN = "reboot", "crash", "unknown"
 MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
+# An error further up did not end the server.
+MAX_ERROR_LINES = 20
 # Both moments of a record are whole seconds.
 ROUNDING_S = 1.0
 
@@ -148,7 +151,10 @@ def last_log_line(state_dir: str, port: int, launched_at: object, gone_at: Optio
 
 
 def _last_line(content: bytes) -> str:
+    """The last error of the last lines, else the last line."""
     lines = content.decode("utf-8", "replace").splitlines()
+    error = last_error(lines[-MAX_ERROR_LINES:])
+    lines = [error] if error else lines
     texts = ("".join(c for c in line if c.isprintable()).strip() for line in reversed(lines))
     last = next(filter(None, texts), "")
     return last if len(last) <= MAX_LINE else last[: MAX_LINE - 3] + "..."

@@ -33,6 +33,7 @@ from .ranks import (
     recorded_ranks,
     ring_addresses,
 )
+from .ranks import require_able_runtime as require_able_runtime
 from .ranks import shard_count as shard_count
 
 if TYPE_CHECKING:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..errors import Failed, mlxops_command
 from ..registry.entries import Entry
 from ..registry.fields import HOST_NAME, MAX_HOSTS
+from ..runtimes.table import Runtime
 
 Check = Callable[[], None]
 # One port of its own for each rank, below those that systems hand out by themselves.
@@ -49,6 +51,14 @@ def hosts(entry: Entry) -> Tuple[Tuple[str, str], ...]:
 def shard_count(entry: Entry) -> int:
     """The number of hosts that share the weights."""
     return max(1, len(hosts(entry)))
+
+
+def require_able_runtime(entry: Entry, runtime: Runtime) -> None:
+    """Failed if the entry has several hosts and its runtime serves from one only."""
+    if hosts(entry) and not runtime.runs_ranks:
+        text = "%s cannot run a model on several hosts" % runtime.name
+        hint = mlxops_command("set", entry.name, "runtime=mlx_lm.server")
+        raise Failed(text, hint, entry=entry.name)
 
 
 def ring_addresses(entry: Entry, port: int) -> List[str]:

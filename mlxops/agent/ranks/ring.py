@@ -20,7 +20,6 @@ from ..errors import (
     Interrupted,
     NotEnoughMemory,
     NotStopped,
-    mlxops_command,
     to_mlxops_error,
 )
 from ..models import cache, completeness
@@ -29,7 +28,15 @@ from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..site import run_folder
 from .peers import PendingReply, RemoteAgent, ask_all
-from .ranks import Check, Rank, hostfile, hosts, ring_addresses, shard_count
+from .ranks import (
+    Check,
+    Rank,
+    hostfile,
+    hosts,
+    require_able_runtime,
+    ring_addresses,
+    shard_count,
+)
 
 CHECK_TIMEOUT_S, GATE_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 60.0, 60.0
 # After Ctrl-C, silent hosts are only waited for this long.
@@ -130,10 +137,7 @@ def check_hosts(
         text = "the index of %s does not match its files; it decides how the model is divided"
         hint = "download the model again, or write a new %s" % INDEX
         raise Failed(text % entry.name, hint, entry=entry.name)
-    if not runtime.runs_ranks:
-        text = "%s cannot run a model on several hosts" % runtime.name
-        hint = mlxops_command("set", entry.name, "runtime=mlx_lm.server")
-        raise Failed(text, hint, entry=entry.name)
+    require_able_runtime(entry, runtime)
     weights = cache.weights_bytes(entry.cache_path)
     addresses = ring_addresses(entry, port)
     require_local_address(addresses[0])

@@ -13,7 +13,7 @@ import os
 import shlex
 import stat
 import time
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..clock import Deadline
 from ..errors import DISK_FULL_ERRNOS, Failed, Locked, write_error
@@ -33,10 +33,18 @@ class FileLock:
     """Exclusive between processes. Not reentrant. `turn`: waiters queue on a lock of the folder.
 
     `registry`: the file that the lock is beside. Its group may use the lock if it may write the
-    file; else only the owner may open it, so that no other user can hold it."""
+    file; else only the owner may open it, so that no other user can hold it. `on_wait` gets the
+    description of the holder, once, if taking the lock takes long."""
 
-    def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        turn: bool = False,
+        registry: Optional[str] = None,
+        on_wait: Optional[Callable[[str], None]] = None,
+    ) -> None:
         self.path = path
+        self._on_wait = on_wait
         self._registry = registry
         self._turn = QueuePlace(os.path.dirname(path)) if turn else None
         self._fd: Optional[int] = None
@@ -54,7 +62,7 @@ class FileLock:
         deadline = Deadline(wait_s)
         try:
             if self._turn:
-                self._turn.take(deadline)
+                self._turn.take(deadline, self._report_wait)
             self._fd = self._gained(deadline)
         finally:
             if self._turn:
@@ -66,7 +74,7 @@ class FileLock:
         for _ in range(MAX_REPLACEMENTS):
             fd = self._open()
             with _naming(self.path):
-                if not acquire_within(fd, deadline):
+                if not acquire_within(fd, deadline, self._report_wait):
                     raise self._locked()
             if self._named(fd):
                 return fd
@@ -76,6 +84,11 @@ class FileLock:
             "stop the program that removes it",
             lock=self.path,
         )
+
+    def _report_wait(self) -> None:
+        if self._on_wait is not None:
+            report, self._on_wait = self._on_wait, None
+            report(describe_holder(self._identify(self.peek()[1]) or {}))
 
     def _named(self, fd: int) -> bool:
         """Whether this open file is the one with the lock's name."""

@@ -7,9 +7,12 @@ import contextlib
 import fcntl
 import os
 import threading
-from typing import Optional
+from typing import Callable, Optional
 
 from ..clock import Deadline, wait_for
+
+# A wait that a person should hear of.
+LONG_WAIT_S = 1.5
 
 
 def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
@@ -20,9 +23,11 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def acquire_within(fd: int, deadline: Deadline) -> bool:
+def acquire_within(
+    fd: int, deadline: Deadline, on_wait: Optional[Callable[[], None]] = None
+) -> bool:
     """Lock `fd` exclusively, in order of arrival. False at the deadline: `fd` is then closed, or
-    left to the waiting thread. Errors close it too."""
+    left to the waiting thread. Errors close it too. `on_wait` is called once if it takes long."""
     try:
         if try_lock(fd):
             return True
@@ -31,7 +36,7 @@ def acquire_within(fd: int, deadline: Deadline) -> bool:
         os.close(fd)
         raise
     if waiter is not None:
-        return waiter.wait(deadline)
+        return waiter.wait(deadline, on_wait)
     os.close(fd)
     return False
 
@@ -47,10 +52,10 @@ class QueuePlace:
         self._folder = folder
         self._fd: Optional[int] = None
 
-    def take(self, deadline: Deadline) -> None:
+    def take(self, deadline: Deadline, on_wait: Optional[Callable[[], None]] = None) -> None:
         with contextlib.suppress(OSError):
             fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._fd = fd if acquire_within(fd, deadline) else None
+            self._fd = fd if acquire_within(fd, deadline, on_wait) else None
 
     def leave(self) -> None:
         if self._fd is not None:
@@ -69,13 +74,16 @@ class _Waiter:
         self._late = False
         self._error: Optional[Exception] = None
 
-    def wait(self, deadline: Deadline) -> bool:
+    def wait(self, deadline: Deadline, on_wait: Optional[Callable[[], None]] = None) -> bool:
         thread = threading.Thread(target=self._wait, daemon=True)
         try:
             thread.start()
         except RuntimeError:
             # No thread can be started (a limit on processes): poll, without the order.
             return self._poll(deadline)
+        thread.join(min(LONG_WAIT_S, deadline.left()))
+        if on_wait is not None and thread.is_alive() and not deadline.passed:
+            on_wait()
         thread.join(deadline.left())
         with self._guard:
             self._late = not self._gained

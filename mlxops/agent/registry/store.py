@@ -34,6 +34,8 @@ class Store:
         self._sync = sync
         # Preallocated files with space for a registry, which the next writes use.
         self.drafts: List[str] = []
+        # Gets the holder of the lock, if a change has to wait for it.
+        self.on_wait: Optional[Callable[[str], None]] = None
 
     def read(self) -> Registry:
         """The current registry; RegistryInvalid if it cannot be read."""
@@ -67,7 +69,7 @@ class Store:
     @contextlib.contextmanager
     def locked(self, why: str, wait_s: Optional[float] = None) -> Iterator[FileLock]:
         """Context in which no other command can change the registry. Not reentrant."""
-        lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
+        lock = FileLock(self.path + ".lock", turn=True, registry=self.path, on_wait=self.on_wait)
         try:
             holder = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
             lock.acquire(holder, LOCK_TIMEOUT_S if wait_s is None else wait_s)

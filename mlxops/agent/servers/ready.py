@@ -12,7 +12,6 @@ from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Failed, NotReady, free_bytes
 from ..jobs.job import Job
-from ..logs.cause import last_error
 from ..logs.tail import FollowedFile, TailStart, open_log
 from ..models import cache as hfcache
 from ..ports import probe, process_owner
@@ -20,6 +19,7 @@ from ..ports.observe import Snapshot, find_servers, scan
 from ..procs import Procs, Unobservable, tree
 from ..ranks.other_hosts import shard_count
 from ..registry.entries import Entry
+from ..runtimes.log_errors import last_error
 from ..runtimes.table import Runtime
 from ..site import log_path
 from ..verify.chat import Endpoint

@@ -161,6 +161,8 @@ def _place(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> S
         raise launch_error(exc, state_dir, spec.port) from exc
     if files.log_error:
         job.warn("its output is not logged: %s" % files.log_error)
+    elif spec.entry is not None:
+        job.note_server(spec.entry.name, files.log.fileno())
     return files
 
 

@@ -68,6 +68,12 @@ def abort_warning(
     return text % (likely, runtime.name, runtime.gives_up_s)
 
 
+def last_start_s(entry: Optional[Entry], runtime: Runtime) -> Optional[float]:
+    """Seconds of the last start that is on record."""
+    past = _past(entry, runtime)
+    return past[-1] if past else None
+
+
 def _past(entry: Optional[Entry], runtime: Runtime) -> List[float]:
     """Seconds of earlier starts, the newest last; invalid values are ignored."""
     times_by_runtime: Any = entry.fields.get("start_s") if entry else None

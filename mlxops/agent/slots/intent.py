@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import AssignmentConflict, MlxopsError, ModelAmbiguous, Usage, mlxops_command
+from ..models.location import same_repo
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..site import Site
@@ -71,6 +72,19 @@ def intent_warnings(site: Site, registry: Registry) -> List[str]:
         for entry in registry.entries.values()
         if entry.wanted is not None and entry.wanted not in site.ports
     ]
+
+
+def plan_warnings(site: Site, registry: Registry, entry: Entry) -> List[str]:
+    """A sentence for each other model that is planned for the entry's slot."""
+    if entry.slot is None:
+        return []
+    others = [e.name for e in registry.entries.values() if e.slot == entry.slot]
+    others = [name for name in others if name != entry.name]
+    declared = site.slots[entry.slot].model if entry.slot in site.slots else None
+    if declared and not same_repo(declared, entry.repo_id):
+        others.append("%s (the host file)" % declared)
+    text = "port %d is planned for %s as well as for %s: only one can serve there"
+    return [text % (entry.slot, other, entry.name) for other in others]
 
 
 def _declared_entry(registry: Registry, port: int, word: str) -> object:

@@ -124,7 +124,7 @@ def disk_error(ctx: Context, plan: Plan) -> Optional[NotEnoughDisk]:
     sizes = (format_size(total), format_size(SPARE_BYTES), place, format_size(free))
     return NotEnoughDisk(
         text % (*sizes, "; ".join(lines)),
-        "remove models on the host, for example with `hf cache rm`",
+        "mlxops disk shows what can be removed",
         needed_bytes=total + SPARE_BYTES,
         free_bytes=free,
         path=place,

@@ -34,6 +34,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "name": values.word,
         "repo": values.word,
         "slots": values.flag,
+        "again": values.flag,
         "slot": values.port,
         "args": values.words,
         "hosts": values.words,
@@ -46,15 +47,22 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     },
     "set": {"name": values.text, "changes": values.fields, **DRY},
     "rename": {"name": values.text, "new": values.word, **DRY},
-    "remove": {"name": values.text, **DRY},
+    "remove": {"name": values.text, "files": values.flag, **DRY},
     "init": DRY,
-    "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
+    "status": {
+        "ports": values.ports,
+        "deep": values.flag,
+        "fresh": values.flag,
+        "metrics": values.flag,
+        **TIMEOUT,
+    },
     "watch": {"ports": values.ports, "interval_s": values.seconds},
     "verify": {"ports": values.ports, **TIMEOUT},
     "load": {
         "model": values.text,
         "port": values.port_or_word,
         "replace": values.flag,
+        "move": values.flag,
         "pids": values.pids,
         "force": values.flag,
         "evict": values.flag,
@@ -71,6 +79,8 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **DRY,
     },
     "restart": {"ports": values.ports, "pids": values.pids, **TIMEOUT, **GRACE, **DRY},
+    "pull": {"model": values.text, "revision": values.word, "ask_above_bytes": BYTES, **DRY},
+    "disk": {"repos": values.words, "prune": values.flag, "paths": values.words, **DRY},
     "unload": {
         "port": values.port_or_word,
         "ports": values.ports,
@@ -88,19 +98,21 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **TIMEOUT,
         **GRACE,
     },
-    "reconcile": {"restart": values.flag, **DRY},
+    "reconcile": {"restart": values.flag, "metrics": values.flag, **DRY},
     "logs": {
         "port": values.port_or_word,
+        "ports": values.ports,
         "lines": LINES,
         "follow": values.flag,
         "previous": values.flag,
+        "since": values.since,
+        "grep": values.text,
     },
     "jobs": {"job": values.text},
     "history": {
         "about": values.words,
         "count": values.count(1, values.MAX_ROWS),
         "since": values.moment,
-        "samples": values.flag,
     },
     "undo": {"about": values.words, "expect": values.word, **DRY},
     "follow": {"job": values.text},
@@ -117,7 +129,7 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "remove": ("name",),
     "load": ("model", "port"),
     "restart": ("ports",),
-    "logs": ("port",),
+    "pull": ("model",),
     "authorize": ("verbs",),
 }
 # Verbs that need one of these arguments.
@@ -193,4 +205,6 @@ def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, 
             "lines is limited to %d for a restricted key" % MAX_RESTRICTED_LINES,
             "use a smaller --lines",
         )
+    if verb == "logs":
+        args.setdefault("lines", MAX_RESTRICTED_LINES)
     return args

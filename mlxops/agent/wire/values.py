@@ -18,6 +18,8 @@ MAX_ROWS = 5000
 MAX_JOBS = 16
 # Tokens; more than any model supports.
 MAX_CONTEXT = 1 << 24
+_DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
@@ -94,6 +96,21 @@ def text(value: Any, longest: int = MAX_TEXT_BYTES) -> str:
     if not 0 <= size <= longest or "\0" in value:
         raise ValueError("must be text of at most %d bytes, without NUL" % longest)
     return str(value)
+
+
+def since(value: Any) -> str:
+    """A duration such as 10m, or a time in UTC such as 2026-11-28T07:58:20Z."""
+    if not isinstance(value, str) or not (_DURATION.fullmatch(value) or _UTC.fullmatch(value)):
+        raise ValueError("must be a duration such as 30s, 10m, 2h or 3d, or a time in UTC")
+    return value
+
+
+def duration_s(value: str) -> Optional[float]:
+    """Seconds of a duration such as 10m; None for another text."""
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        return None
+    return float(match.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
 
 
 def word(value: Any) -> str:

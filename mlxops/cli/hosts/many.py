@@ -85,11 +85,14 @@ class HostRun(Run):
 
     `called`: set once the verb calls the host. `on_host`: the request was sent."""
 
+    one_of_several = True
+
     def __init__(
         self, whole: Run, name: str, board: Board, gate: threading.BoundedSemaphore
     ) -> None:
         super().__init__(KeptConsole(whole.console), whole._call)
         self.name, self.command, self.argv = name, whole.command, whole.argv
+        self.heard = whole.heard
         self.flags = replace(whole.flags, host=name, every_host=False)
         self.kept = HostProgress(name, board)
         self.progress = self.kept

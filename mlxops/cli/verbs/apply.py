@@ -32,7 +32,6 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     "mlxops apply --check || echo 'changes are due'",
     reads=lambda given: given["dry_run"] or given["check"],
 )
-@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--to",
@@ -67,6 +66,7 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     is_flag=True,
     help="As --dry-run, and exit 11 if changes are due or a port is blocked.",
 )
+@options.listing(LISTING)
 def apply(
     run: Run,
     timeout_s: float | None,
@@ -147,8 +147,7 @@ def _confirm(run: Run, selection: Result) -> Result:
     agreed: Result = {"pids": pids, "ask_above_bytes": ASK_ABOVE_BYTES}
     if not asked or planned["memory"]["fits"] is False:
         return agreed
-    run.progress.close()
-    run.console.note(plan_text(planned, run.console.err_style, _command("apply", selection)))
+    run.preview(plan_text(planned, run.console.err_style, _command("apply", selection)))
     run.confirm(asked)
     return {**agreed, "ask_above_bytes": max(ASK_ABOVE_BYTES, download_bytes(planned))}
 

@@ -8,7 +8,8 @@ from ... import doctor as client
 from ...agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
 from ...render.doctor import LISTING, all_checks, failing_checks
 from ...render.format import counted
-from .. import options
+from .. import options, reporting
+from ..reporting import Reporting
 from ..run import Answer, Result, Run
 from ..verb import verb
 
@@ -24,24 +25,30 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
     reads=lambda given: given["dry_run"] or not given["fix"],
 )
-@options.listing(LISTING)
 @click.option(
     "--fix",
     is_flag=True,
     help="Fix harmless problems: permissions, missing folders, leftovers.",
 )
+@reporting.notify_option()
 @options.dry_run()
-def doctor(run: Run, fix: bool, dry_run: bool) -> Answer:
+@options.listing(LISTING)
+def doctor(run: Run, fix: bool, notify: str | None, dry_run: bool) -> Answer:
     """Check client and host, and show how to fix what is wrong.
 
     Exit 0 if nothing is wrong (warnings are allowed), 11 if a port is lost, broken or in drift,
     otherwise 1. With -q, only problems are shown."""
     if dry_run and not fix:
         raise Usage("--dry-run needs --fix; without it, doctor changes nothing", "mlxops doctor")
+    outlets = Reporting(run, "doctor", notify)
+    outlets.refuse_in_dry_run(dry_run)
     result, fault = _run_checks(run, {"fix": fix, "dry_run": dry_run})
-    return Answer(
-        result, failing_checks if run.flags.quiet else all_checks, fault or _checks_error(result)
-    )
+    text = failing_checks if run.flags.quiet else all_checks
+    if fault:
+        outlets.deliver_failure(fault)
+        outlets.warn()
+        return Answer(result, text, fault)
+    return outlets.answer(Answer(result, text, _checks_error(result)))
 
 
 def _run_checks(run: Run, args: Result) -> tuple[Result, MlxopsError | None]:

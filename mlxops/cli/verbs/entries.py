@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
-from ...agent.errors import Usage
+from ...agent.errors import Failed, Usage
 from ...render.actions import change_summary, plan_summary
 from ...render.entries import (
     LISTING,
-    entry_details,
     entry_table,
     removal_question,
     remove_result,
     rename_result,
     set_result,
 )
+from ...render.show import page
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
@@ -22,8 +22,8 @@ from ..words.models import model_word
 
 
 @verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name", reads=True)
-@options.listing(LISTING)
 @click.option("--loaded", is_flag=True, help="Only those that are on a port.")
+@options.listing(LISTING)
 def list_(run: Run, loaded: bool) -> Answer:
     """List the entries of the registry by name, with size, files, slot and repo.
 
@@ -36,10 +36,11 @@ def list_(run: Run, loaded: bool) -> Answer:
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100", reads=True)
-@click.argument("what", metavar="NAME|PORT")
+@options.model("what", "things", metavar="NAME|PORT")
+@options.document()
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
-    return Answer(run.call("show", {"what": model_word(what).name}), entry_details)
+    return Answer(run.call("show", {"what": model_word(what).name}), page, verbatim=True)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")
@@ -58,20 +59,29 @@ def init(run: Run, dry_run: bool) -> Answer:
     "set",
     "mlxops set jerry-xl tool_call_parser=qwen3_moe reasoning_parser=qwen3",
     "mlxops set jerry-l chat_template=/Users/thestudio/templates/harmony.jinja",
-    "mlxops set jerry-s slot=",
+    "mlxops set jerry-s slot= reasoning_parser=none --dry-run",
 )
-@click.argument("name")
-@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
+@options.model("name", "things")
+@click.argument(
+    "changes",
+    nargs=-1,
+    required=True,
+    metavar="KEY=VALUE...",
+    shell_complete=options.completion("changes"),
+)
 @options.dry_run()
 def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
-    """Change fields of an entry. A running server keeps its flags until the next load.
+    """Change fields of an entry. KEY= gives back the default, KEY=none means none.
+
+    A running server keeps its flags until `mlxops restart`. What a load would refuse is refused at
+    once.
 
     KEY is one of chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port
     or slot name), args (extra server arguments, quoted as one), hosts (for a model on several
     hosts: 'studio=IP studio2=IP'), repo_id, model_id, cache_path and format.
 
-    KEY= clears a field. For chat_template, the parsers and args, KEY=auto uses the default of the
-    model family, and KEY= or KEY=none turns it off."""
+    The default of chat_template, the parsers and args is that of the model family, as init sets
+    it; KEY=auto leaves it to the next load."""
     args = {"name": model_word(name).name, "changes": _pairs(changes), "dry_run": dry_run}
     return Answer(run.call("set", args), plan_summary if dry_run else set_result)
 
@@ -93,7 +103,7 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     "mlxops rename qwen3-coder-30b-a3b-4bit coder",
     "mlxops rename coder coder-30b --dry-run",
 )
-@click.argument("name", metavar="OLD")
+@options.model("name", metavar="OLD")
 @click.argument("new")
 @options.dry_run()
 def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
@@ -109,18 +119,26 @@ def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
     "remove",
     "mlxops remove old-model",
     "mlxops remove old-model --dry-run",
-    "mlxops remove old-model --yes",
+    "mlxops remove old-model --files --yes",
 )
-@click.argument("name")
+@options.model("name")
+@click.option("--files", is_flag=True, help="Also remove its files from the cache.")
 @options.dry_run()
 @options.yes()
-def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
-    """Remove an entry from the registry (not while it is loaded). Its files stay in the cache.
+def remove(run: Run, name: str, files: bool, dry_run: bool, yes: bool) -> Answer:
+    """Remove an entry from the registry (not while it is loaded). Its files stay in the cache,
+    except with --files.
 
-    NAME is the entry's full name. At a terminal you are asked to confirm."""
-    name = model_word(name).name
+    NAME is the entry's full name. At a terminal you are asked to confirm. Files that another
+    entry, a process or a job uses are not removed."""
+    args = {"name": model_word(name).name, "dry_run": dry_run, **({"files": True} if files else {})}
     if run.interactive and not yes and not dry_run:
-        preview = run.call("remove", {"name": name, "dry_run": True})
-        name = str(preview["entry"])
-        run.confirm(removal_question(preview), "nothing was removed")
-    return Answer(run.call("remove", {"name": name, "dry_run": dry_run}), remove_result)
+        preview = run.call("remove", {**args, "dry_run": True})
+        args["name"] = str(preview["entry"])
+        run.confirm(removal_question(preview, files), "nothing was removed")
+    result = run.call("remove", args)
+    kept = [one for one in result.get("pruned") or [] if one["error"]]
+    error = (
+        Failed(f"its files were not removed: {kept[0]['error']}", "mlxops disk") if kept else None
+    )
+    return Answer(result, remove_result, error)

@@ -22,7 +22,7 @@ from ..words.ports import port_word
     "mlxops fit gpt-oss --host studio,studio2",
     reads=True,
 )
-@click.argument("model")
+@options.model()
 @options.port(metavar="[PORT]", required=False)
 @click.option(
     "--context",

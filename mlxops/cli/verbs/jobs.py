@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from ...agent.errors import Usage
+from ...agent.errors import Usage, from_wire
 from ...render.jobs import JOBS, LOCKS, job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
@@ -25,7 +25,6 @@ SHOWN = 10
     "mlxops jobs --locks",
     reads=unless("follow"),
 )
-@options.listing(JOBS, LOCKS)
 @options.job()
 @click.option(
     "-n",
@@ -43,6 +42,7 @@ SHOWN = 10
 @click.option(
     "--locks", is_flag=True, help="Show who holds the locks of the registry and the ports, and why."
 )
+@options.listing(JOBS, LOCKS)
 def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool) -> Answer:
     """List the loads and unloads on the host, running and finished.
 
@@ -69,9 +69,14 @@ def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool
 
 def _follow(run: Run, job: str | None) -> Answer:
     goodbye = "stopped watching; the job continues (mlxops jobs --follow)"
-    return watch_until_interrupt(
-        lambda: Answer(run.call("follow", {"job": job}), job_outcome), goodbye
-    )
+    return watch_until_interrupt(lambda: _ended(run, job), goodbye)
+
+
+def _ended(run: Run, job: str | None) -> Answer:
+    """The end of the job; of one that is over also when that was."""
+    result = run.call("follow", {"job": job})
+    fault = result.get("error") if result.get("over") else None
+    return Answer(result, job_outcome, from_wire(fault) if fault else None)
 
 
 @verb("cancel", "mlxops cancel", "mlxops cancel 8100")

@@ -6,7 +6,14 @@ import shlex
 
 import click
 
-from ...agent.errors import ModelUnknown, NeedsConsent, PortBusy, Usage, from_wire
+from ...agent.errors import (
+    AssignmentConflict,
+    ModelUnknown,
+    NeedsConsent,
+    PortBusy,
+    Usage,
+    from_wire,
+)
 from ...render.ports import load_result
 from .. import options
 from ..run import Answer, Result, Run
@@ -26,10 +33,12 @@ _FORCE = (
     "mlxops load jerry-xl 8100",
     "mlxops load qwen3-4b bench-1 --replace",
     "mlxops load mlx-community/Qwen3-4B-4bit 8104 --dry-run",
+    "mlxops load jerry-xl 8101 --move",
 )
-@click.argument("model")
+@options.model()
 @options.port()
 @click.option("--replace", is_flag=True, help="Stop the model on PORT without asking.")
+@click.option("--move", is_flag=True, help="If MODEL serves on another port, unload it there.")
 @click.option("--download", is_flag=True, help="Download missing files of the repo.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
 @click.option("--force", is_flag=True, help=_FORCE)
@@ -73,7 +82,10 @@ def load(
 
     A download starts only for a full org/name, for the exact name of an entry that was never
     downloaded, or with --download, and only after its size, the free disk space and the memory
-    were checked. An entry whose files are gone downloads nothing."""
+    were checked. An entry whose files are gone downloads nothing.
+
+    A model serves on one port. With --move it leaves its old port once everything is checked; if it
+    fails to start on the new one, it is started on the old one again."""
     if model.isdecimal() and int(model[:6]) in run.host.site["ports"] and not port.isdecimal():
         raise Usage(
             f"{model} is a port, and MODEL comes first", shlex.join(["mlxops", "load", port, model])
@@ -98,7 +110,7 @@ def load(
 
 def _load_with_consent(run: Run, args: Result) -> Result:
     """Make the call; if the user at the terminal agrees, make it again: with the name that was
-    meant, with --replace, or with the large download."""
+    meant, with --replace, with --move, or with the large download."""
     try:
         return run.call("load", args)
     except PortBusy as busy:
@@ -106,6 +118,11 @@ def _load_with_consent(run: Run, args: Result) -> Result:
         if "occupant" not in busy.fields or not run.confirm(_question(busy, args), "not loaded"):
             raise
         return _load_with_consent(run, {**args, "replace": True})
+    except AssignmentConflict as conflict:
+        question = f"{conflict.message}. Move it to {args['port']}?"
+        if not conflict.fields.get("movable") or not run.confirm(question, "not loaded"):
+            raise
+        return _load_with_consent(run, {**args, "move": True})
     except ModelUnknown as unknown:
         near = unknown.fields.get("near") or []
         question = f"{unknown.message}. Did you mean {near[0] if near else ''}?"

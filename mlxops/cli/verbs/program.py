@@ -1,4 +1,4 @@
-"""The verbs version, completion and demo."""
+"""The verbs version, completion, man and demo."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...agent.errors import Failed
 from ...interrupts import raise_on
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.scripts import script
 
 
 @verb("version", "mlxops version", together=True)
@@ -28,19 +29,20 @@ def version(run: Run) -> Answer:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(run: Run, shell: str) -> Answer:
-    """Print a shell script that completes verbs, options, hosts and ports."""
-    from click.shell_completion import ShellComplete, get_completion_class
+    """Print a shell script for completion with TAB.
 
-    from ..root import root
+    It completes verbs, options, hosts, ports and slots, and the entries, jobs and parsers in the
+    last answers of the host, which are kept in ~/.local/state/mlxops. It never asks the host."""
+    text = "\n".join(script(shell, program) for program in ("mlxops", "mlxctl"))
+    return Answer({"script": text}, lambda result, style: str(result["script"]), verbatim=True)
 
-    scripts = []
-    for name in ("mlxops", "mlxctl"):
-        made = get_completion_class(shell)(root, {}, name, f"_{name.upper()}_COMPLETE")  # type: ignore[misc]
-        scripts.append(
-            ShellComplete.source(made)
-        )  # not made.source(): for bash, it runs bash to get its version
-    result = {"script": "\n".join(scripts)}
-    return Answer(result, lambda result, style: str(result["script"]), verbatim=True)
+
+@verb("man", "mlxops man | man -l -", together=True)
+def man(run: Run) -> Answer:
+    """Print the manual page, mlxops(1)."""
+    from ..man import man_page
+
+    return Answer({"page": man_page()}, lambda result, style: str(result["page"]), verbatim=True)
 
 
 @verb("demo", "mlxops demo", together=True)

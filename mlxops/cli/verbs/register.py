@@ -18,6 +18,7 @@ from ..words.models import AROUND, model_at
     "register",
     "mlxops register coder mlx-community/Qwen3-Coder-30B-A3B-4bit --slot 8100",
     "mlxops register coder org/name --arg --context-length --arg 32768",
+    "mlxops register coder-long org/name --again --arg=--max-tokens --arg 9000",
     "mlxops register --slots --dry-run",
 )
 @click.argument("name", required=False)
@@ -25,15 +26,32 @@ from ..words.models import AROUND, model_at
 @click.option(
     "--slots", is_flag=True, help="Register the models planned in the host file's slots instead."
 )
-@click.option("--slot", metavar="PORT", help="Port or slot name planned for the model.")
+@click.option("--again", is_flag=True, help="Even if REPO has an entry with another name.")
+@click.option(
+    "--slot",
+    metavar="PORT",
+    shell_complete=options.completion("ports"),
+    help="Port or slot name planned for the model.",
+)
 @click.option("--chat-template", metavar="FILE", help="Chat template file on the host.")
 @click.option(
-    "--tool-call-parser", metavar="PARSER", help="Parser for tool calls (default: by model family)."
+    "--tool-call-parser",
+    metavar="PARSER",
+    shell_complete=options.completion("parsers"),
+    help="Parser for tool calls (default: by model family).",
 )
 @click.option(
-    "--reasoning-parser", metavar="PARSER", help="Parser for reasoning (default: by model family)."
+    "--reasoning-parser",
+    metavar="PARSER",
+    shell_complete=options.completion("parsers"),
+    help="Parser for reasoning (default: by model family).",
 )
-@click.option("--runtime", metavar="RUNTIME", help="Server program (default: host file).")
+@click.option(
+    "--runtime",
+    metavar="RUNTIME",
+    shell_complete=options.completion("runtimes"),
+    help="Server program (default: host file).",
+)
 @options.revision()
 @click.option(
     "--arg",
@@ -53,7 +71,8 @@ from ..words.models import AROUND, model_at
 def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add the entry NAME for REPO (org/name). Nothing is downloaded.
 
-    A repo has one entry: nothing changes if NAME is it, exit 7 if the entry has another name.
+    If NAME is an entry of REPO already, nothing changes. If only another name is, the exit status
+    is 7, unless --again asks for a second entry, to serve one model with different settings.
 
     With --slots, add an entry for every model that the host file plans for a slot."""
     _require_slots_or_entry(slots, entry)

@@ -54,8 +54,7 @@ def _confirm(run: Run, args: Result) -> list[int]:
     preview = run.call("restart", {**args, "dry_run": True})
     serving = [row for row in preview["ports"] if row.get("previous_pid")]
     if serving:
-        run.progress.close()
-        run.console.note(restart_result(preview, run.console.err_style))
+        run.preview(restart_result(preview, run.console.err_style))
         run.confirm(restart_question(serving), "nothing was restarted")
     return [row["previous_pid"] for row in serving]
 

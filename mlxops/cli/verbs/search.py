@@ -12,7 +12,6 @@ from ..verb import verb
 
 
 @verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json", together=True)
-@options.listing(LISTING)
 @click.argument("terms", nargs=-1, required=True, metavar="WORD...")
 @click.option(
     "--limit",
@@ -21,6 +20,7 @@ from ..verb import verb
     metavar="N",
     help="Number of results, 1 to 100 (default 20).",
 )
+@options.listing(LISTING)
 def search(run: Run, terms: tuple[str, ...], limit: int) -> Answer:
     """Search the Hugging Face Hub for MLX models, most downloaded first."""
     from ...hub import search as found

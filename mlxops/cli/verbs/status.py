@@ -8,8 +8,9 @@ from ...agent.errors import DriftFound, Usage, from_wire
 from ...render.status import LISTING, status_problems
 from ...render.status import deep as deep_text
 from ...render.status import status as status_text
-from .. import options
+from .. import options, reporting
 from ..check_errors import drift_error, port_errors
+from ..reporting import Reporting
 from ..run import Answer, Result, Run
 from ..verb import verb
 from ..words.ports import port_words
@@ -22,9 +23,9 @@ from ..words.ports import port_words
     "mlxops status --check || echo 'the Studio needs a look'",
     "mlxops status --deep",
     "mlxops status --all",
+    "mlxops status --check -q --notify 'mail -s \"$MLXOPS_SUMMARY\" me'",
     reads=True,
 )
-@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--check",
@@ -36,9 +37,18 @@ from ..words.ports import port_words
     is_flag=True,
     help="Also send real requests, as verify does; show speed and result.",
 )
+@reporting.notify_option()
+@reporting.metrics_option()
 @options.timeout("Time limit per port for --deep (default 300).")
+@options.listing(LISTING)
 def status(
-    run: Run, ports: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None
+    run: Run,
+    ports: tuple[str, ...],
+    check: bool,
+    deep: bool,
+    notify: str | None,
+    metrics: str | None,
+    timeout_s: float | None,
 ) -> Answer:
     """Show every port: what the registry says, what is running, and whether it answers.
 
@@ -50,13 +60,25 @@ def status(
             "--timeout needs --deep; without it, status takes at most 2 seconds",
             "mlxops status --deep",
         )
+    if notify is not None and not check:
+        raise Usage("--notify needs --check", "mlxops status --check --notify CMD")
+    if metrics is not None and chosen:
+        raise Usage("--metrics covers every port; leave out PORT", "mlxops status --metrics FILE")
+    outlets = Reporting(run, "status", notify, metrics)
+    outlets.require_own_file()
     more = {"deep": True, "timeout_s": timeout_s} if deep else {}
-    result = run.call("status", {"ports": chosen, **({"fresh": True} if check else {}), **more})
+    fresh = {"fresh": True} if check else {}
+    with outlets.failures():
+        result = run.call("status", {"ports": chosen, **fresh, **more, **outlets.args})
     fault = from_wire(result["error"]) if result.get("error") else None
     text = deep_text if deep else status_text
     if check and run.flags.quiet:
         text = status_problems
-    return Answer(result, text, fault or (_check_error(result) if check else None))
+    if fault:
+        outlets.deliver_failure(fault, result)
+        outlets.warn()
+        return Answer(result, text, fault)
+    return outlets.answer(Answer(result, text, _check_error(result) if check else None))
 
 
 def _check_error(result: Result) -> DriftFound | None:

@@ -84,7 +84,7 @@ def _confirm_stop(run: Run, verb_: str, args: Result) -> list[int]:
         if port.get("pid") and port.get("state") == "planned"
     ]
     if servers:
-        run.console.note(servers_to_stop(servers))
+        run.preview(servers_to_stop(servers))
         count = "this server" if len(servers) == 1 else f"these {len(servers)} servers"
         run.confirm(f"Stop {count}?", "nothing was unloaded")
     return [port["pid"] for port in servers]

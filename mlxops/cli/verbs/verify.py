@@ -19,9 +19,9 @@ from ..words.ports import port_words
     "mlxops verify --json | jq '.result.ports[] | {port, ok, tokens_per_s}'",
     reads=True,
 )
-@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @options.timeout("Time limit per port (default 300).")
+@options.listing(LISTING)
 def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
     """Test servers with real requests: name, speed, reasoning, tool calls, leaked tags, plain and
     streamed answers, and flags against the entry.

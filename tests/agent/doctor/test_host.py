@@ -196,7 +196,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: without(snapshot(h)),
         [("snapshots", "warning")],
         "is missing: amber",
-        "mlxops load amber PORT",
+        "or mlxops remove amber",
     ),
     "no snapshot of an assigned one": (
         lambda h: h.enter("a", port=h.port, cache_path="/none"),
@@ -208,7 +208,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: (snapshot(h) / "model.safetensors").unlink(),
         [("snapshots", "warning")],
         "incomplete",
-        "mlxops load",
+        "mlxops remove amber",
     ),
     "no lock": (
         lambda h: (h.hub / "registry.json.lock").mkdir(),
@@ -224,19 +224,19 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     ),
     "no runtime": (
         lambda h: settings(h, command=["/nonesuch/server"]),
-        [("runtime", "wrong"), ("entries", "wrong")],
+        [("runtime", "wrong"), ("entries", "unknown")],
         "was not found",
         "install it",
     ),
     "mute runtime": (
         lambda h: settings(h, command=["/bin/false"]),
-        [("runtime", "wrong"), ("entries", "wrong")],
+        [("runtime", "wrong"), ("entries", "unknown")],
         "does not show the help",
         "run it",
     ),
     "unknown runtime": (
         lambda h: settings(h, name="ollama"),
-        [("runtime", "wrong"), ("entries", "wrong")],
+        [("runtime", "wrong"), ("entries", "unknown")],
         "ollama",
         "known: ",
     ),
@@ -250,13 +250,13 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: h.enter("a", tool_call_parser="QWEN"),
         [("entries", "wrong")],
         "a: --tool-call-parser QWEN",
-        "mlxops set a",
+        "mlxops set a tool_call_parser=",
     ),
     "lost template": (
         lambda h: h.enter("a", chat_template="/none"),
         [("entries", "wrong")],
         "/none does not exist",
-        "mlxops set a",
+        "mlxops set a chat_template=",
     ),
     "entry of an unknown runtime": (
         lambda h: h.enter("a", runtime="ollama"),

@@ -4,6 +4,7 @@ not."""
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_hub_that_answers_503_for_a_moment_is_asked_again(fetching: Fetch) -> 
 @pytest.mark.slow
 def test_cuts_without_end_are_given_up_and_what_came_is_kept_out_of_sight(fetching: Fetch) -> None:
     fetching.hub.faults.cut_after, fetching.hub.faults.cuts = 0, 10_000
-    with pytest.raises(NotDownloadable, match="connection to the Hub failed") as caught:
+    with pytest.raises(NotDownloadable, match="cannot reach the Hub at http://127") as caught:
         fetching.download(tries=2)
     assert caught.value.fields["reason"] == "network"
     assert not (fetching.repo / "refs" / "main").exists()
@@ -197,6 +198,9 @@ def test_no_network(fetching: Fetch, monkeypatch: pytest.MonkeyPatch, free_port:
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port}")
     error = refused(fetching)
     assert isinstance(error, NotDownloadable) and error.fields["reason"] == "network"
+    where = f"cannot reach the Hub at http://127.0.0.1:{free_port}: Connection refused"
+    assert where in error.message and socket.gethostname() in error.message
+    assert "hub_endpoint" in error.hint
 
 
 def test_the_hosts_own_offline_switch_is_named(

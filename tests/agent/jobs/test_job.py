@@ -18,8 +18,9 @@ from mlxops.agent.clock import utc
 from mlxops.agent.errors import Failed, Locked, MlxopsError
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
-from mlxops.agent.jobs.job import Job, interrupted_load, lock_path, reserving_jobs
+from mlxops.agent.jobs.job import Job, interrupted_load, lock_path
 from mlxops.agent.jobs.log import STAMP, log_path
+from mlxops.agent.jobs.reservations import reserving_jobs
 from mlxops.agent.wire.client import ClientLink
 from tests.support.writers import LOAD, ended, running
 

@@ -130,6 +130,14 @@ def test_a_crash_is_told_with_the_last_line_of_its_log(tmp_path: Path):
     assert "log:" not in reason(tmp_path, gone="reboot", gone_at=GONE)
 
 
+def test_the_error_of_a_crash_comes_before_what_was_logged_after_it(tmp_path: Path):
+    access = b'127.0.0.1 - - "GET /health HTTP/1.1" 503 -\n'
+    log(tmp_path, b"MemoryError: all is gone\n" + access, "2026-11-28T07:59:30Z")
+    assert reason(tmp_path, gone="crash", gone_at=GONE).endswith("(log: MemoryError: all is gone)")
+    log(tmp_path, b"MemoryError: long ago\n" + access * 30, "2026-11-28T07:59:30Z")
+    assert "long ago" not in reason(tmp_path, gone="crash", gone_at=GONE)
+
+
 def test_a_log_of_before_the_launch_or_after_the_end_is_not_its_own(tmp_path: Path):
     for written in ("2026-11-28T05:59:59Z", "2026-11-28T08:00:05Z"):
         log(tmp_path, b"of another\n", written)

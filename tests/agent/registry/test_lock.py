@@ -15,6 +15,7 @@ import pytest
 
 from mlxops.agent.clock import Deadline, wait_for
 from mlxops.agent.errors import Failed, Locked
+from mlxops.agent.registry import lock_queue
 from mlxops.agent.registry.lock import FileLock
 from tests.support.procs_actors import NOBODY, as_nobody
 from tests.support.writers import (
@@ -84,6 +85,20 @@ def test_who_waits_gets_it_as_soon_as_it_is_released(path: str):
         holder.stdin.flush()
         FileLock(path).acquire(ME, 10)
     assert json.loads(Path(path).read_text()) == ME
+
+
+def test_a_long_wait_is_told_once_with_the_holder(path: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lock_queue, "LONG_WAIT_S", 0.01)
+    heard: list[str] = []
+    with running(HOLD, path, "alice") as holder:
+
+        def on_wait(text: str) -> None:
+            heard.append(text)
+            holder.stdin.write("\n")
+            holder.stdin.flush()
+
+        FileLock(path, turn=True, on_wait=on_wait).acquire(ME, 10)
+    assert heard == ["a test by alice from mini since noon"]
 
 
 def test_one_who_always_comes_again_lets_those_who_wait_go_first(path: str):

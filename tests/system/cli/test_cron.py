@@ -86,7 +86,7 @@ def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(
     }
     assert "PATH=/usr/bin:/bin\n" in told["env"]
     assert "SSH_AUTH_SOCK" not in told["env"]
-    assert told["exits"] == "0\n0\n", told
+    assert told["exits"] == "11\n11\n", told
     assert len(told["first"].splitlines()) == 1, told
     assert f"freed {studio.ports[0]} (amber)" in told["first"]
     assert f"mlxops load amber {studio.ports[0]}" in told["first"]

@@ -4,6 +4,7 @@ misbehave."""
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -85,9 +86,10 @@ def test_a_model_that_is_not_there_is_fetched_and_served(serving: Studio, hub: F
     port = serving.ports[0]
     shown = finished(serving.start("load", REPO, port, "--replace"))
     assert shown.exit == 0, shown
-    phases = [line.partition(":")[0] for line in shown.stderr.splitlines() if line[:1].isalpha()]
-    assert phases.index("download") < phases.index("stop") < phases.index("launch")
-    assert "100 %  25.4 MB of 25.4 MB" in shown.stderr and "MB/s  ETA" in shown.stderr
+    steps = ("downloading ", "stopping amber", "starting ")
+    begun = [shown.stderr.index(f"{port} onyx: {step}") for step in steps]
+    assert begun == sorted(begun)
+    assert re.search(f"{port} onyx: downloading: 100 % of 25.4 MB, .* MB/s\n", shown.stderr)
     assert serving.assignments() == {"onyx": port} and serving.ask(port) == f"I am {REPO}"
     entry = serving.entry("onyx")
     assert entry["repo_id"] == REPO and Path(entry["cache_path"]).is_relative_to(serving.hub)

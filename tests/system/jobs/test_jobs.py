@@ -91,6 +91,32 @@ def test_a_job_whose_agent_was_killed_is_told_as_dead(
     assert refused.exit == 1 and "has already finished" in refused.error["message"]
 
 
+def test_of_a_job_that_is_over_only_its_end_is_shown(known: Studio) -> None:
+    port = known.ports[0]
+    known.must("load", "amber", port)
+    (job,) = known.must("jobs")["jobs"]
+    followed = finished(known.start("follow", job["job"]))
+    assert (followed.exit, followed.stderr) == (0, "")
+    assert followed.stdout.startswith(f"This job is over: load amber {port} ended ")
+    assert " ago, after " in followed.stdout
+    assert known.must("follow", job["short"])["over"]
+    for verb in ("follow", "cancel"):
+        idle = finished(known.start(verb))
+        last = f"no job is running on studio; the last one (load amber {port}) ended "
+        assert idle.exit == 1 and last in " ".join(idle.stderr.split())
+
+
+@pytest.mark.slow
+def test_a_failed_job_that_is_over_keeps_its_exit_status(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
+    fake_runtime.behaves(load_s=5, die_after_s=0.2)
+    port = known.ports[0]
+    assert known.mlxops("load", "amber", port).exit == 8
+    followed = finished(known.start("follow", known.must("jobs")["jobs"][0]["job"]))
+    assert followed.exit == 8 and f"This job is over: load amber {port} failed " in followed.stdout
+
+
 def test_a_job_is_meant_by_a_part_of_its_id(known: Studio) -> None:
     for name, port in zip(("amber", "jade"), known.ports, strict=False):
         known.must("load", name, port)

@@ -140,7 +140,7 @@ def test_a_death_is_known_within_a_second(known: Studio, fake_runtime: FakeRunti
 def test_what_fails_before_anything_is_touched_leaves_the_occupant_alone(
     serving: Studio, fake_runtime: FakeRuntime
 ) -> None:
-    serving.must("set", "jade", "tool_call_parser=no-such-parser")
+    serving.edit(lambda r: r["models"]["jade"].update(tool_call_parser="no-such-parser"))
     answer = serving.mlxops("load", "jade", serving.ports[0], "--replace")
     assert answer.exit == 1 and "no-such-parser" in answer.error["message"]
     assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 1

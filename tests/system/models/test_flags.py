@@ -99,7 +99,9 @@ def test_none_is_an_answer_that_neither_load_nor_init_overrules(moe: Studio) -> 
     moe.must("init")
     told_so = [
         row["reason"]
-        for row in moe.must("set", "moe", "tool_call_parser=none", "reasoning_parser=")["actions"]
+        for row in moe.must("set", "moe", "tool_call_parser=none", "reasoning_parser=none")[
+            "actions"
+        ]
     ]
     assert told_so == ["tool_call_parser: qwen3_moe -> none", "reasoning_parser: qwen3 -> none"]
     moe.must("init")
@@ -206,7 +208,7 @@ def test_a_vocabulary_that_is_promised_and_is_not_there_stops_the_load(
     oss.describe()
     error = oss.mlxops("load", "gpt-oss", oss.ports[0]).error
     assert error["path"] == f"{tmp_path}/o200k_base.tiktoken"
-    oss.must("set", "gpt-oss", "tool_call_parser=", "reasoning_parser=")
+    oss.must("set", "gpt-oss", "tool_call_parser=none", "reasoning_parser=none")
     assert (
         "runs without the harmony parser"
         in oss.must("load", "gpt-oss", oss.ports[0], "--dry-run")["warnings"][0]
@@ -226,6 +228,6 @@ def test_a_gpt_oss_that_leaks_all_the_same_is_no_success_and_the_model_before_co
     error = oss.mlxops("load", "gpt-oss", port, "--replace").error
     assert error["kind"] == "NotReady" and "<|channel|>" in error["message"]
     assert error["rollback"] == "amber serves again"
-    oss.must("set", "gpt-oss", "tool_call_parser=", "reasoning_parser=")
+    oss.must("set", "gpt-oss", "tool_call_parser=none", "reasoning_parser=none")
     answer = oss.mlxops("load", "gpt-oss", port, "--replace")
     assert answer.exit == 0 and "<|channel|>" in answer.stderr, answer

@@ -24,7 +24,7 @@ def test_a_hung_server_is_seen_by_every_check_and_replaced_by_the_command(near: 
     port = near.ports[0]
     pid = hang(near)
     try:
-        step = f"mlxops load amber {port} --replace"
+        step = f"mlxops restart {port}"
         for words in CHECKS:
             ended = finished(near.start(*words))
             assert ended.exit == 11 and f"{port} unresponsive" in ended.stderr, ended
@@ -86,7 +86,7 @@ def test_a_dead_worker_is_seen_by_every_check(near: Studio, fake_runtime: FakeRu
     for words in CHECKS:
         ended = finished(near.start(*words))
         assert ended.exit == 11 and f"{port} dead-child" in ended.stderr, ended
-        assert f"mlxops load amber {port} --replace" in ended.stdout
+        assert f"mlxops restart {port}" in ended.stdout
 
 
 @pytest.mark.slow

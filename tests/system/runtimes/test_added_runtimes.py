@@ -52,7 +52,7 @@ class Added:
         self.file.write_text(f'{self.without}{row}command = ["{program.program}", "serve"]\n')
         studio.must("init")
         studio.must(
-            "set", "amber", f"runtime={name}", "tool_call_parser=hermes", "reasoning_parser="
+            "set", "amber", f"runtime={name}", "tool_call_parser=hermes", "reasoning_parser=none"
         )
 
     def loaded(self) -> dict[str, Any]:
@@ -123,8 +123,7 @@ def test_doctor_looks_at_it_and_a_parser_it_lacks_is_refused(house: Added) -> No
         r for r in rows if r["check"] == "runtime" and str(house.program.program) in r["seen"]
     ]
     assert (told["verdict"], "version 2.5" in told["seen"]) == ("ok", True)
-    house.studio.must("set", "amber", "tool_call_parser=nobodys")
-    refused = house.studio.mlxops("load", "amber", house.port)
+    refused = house.studio.mlxops("set", "amber", "tool_call_parser=nobodys")
     assert (refused.exit, "nobodys is not one of hermes, house" in refused.error["message"]) == (
         1,
         True,

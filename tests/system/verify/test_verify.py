@@ -91,14 +91,14 @@ def test_a_foreign_http_server_is_called_foreign(near: Studio, tmp_path: Path) -
         assert "foreign" in answer.stdout and "unresponsive" not in answer.stdout
     verified = told["verify", "-v"]
     line = f"failed {port} registry: foreign: used by pid {stranger.pid}, "
-    assert verified.exit == 11 and verified.stdout.count(f" {port} ") == 2
+    assert verified.exit == 11 and verified.stdout.count(f"{port} ") == 2
     assert line in verified.stdout and f"hint: mlxops status {port}\n" in verified.stderr
 
 
 def test_entries_that_the_runtime_would_refuse_are_found_without_being_loaded(
     known: Studio,
 ) -> None:
-    known.must("set", "jade", "tool_call_parser=qwen99")
+    known.edit(lambda registry: registry["models"]["jade"].update(tool_call_parser="qwen99"))
     answer = known.mlxops("verify")
     assert answer.exit == 11 and answer.result["ports"] == []
     found = {entry["entry"]: (entry["ok"], entry["reasons"]) for entry in answer.result["entries"]}

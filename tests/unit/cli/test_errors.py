@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("lab")
         "register a o/a --slots",
         "logs 8100 -n -1",
         "list --host nobody",
-        "cron --every 60",
+        "cron --every 61",
         "completion tcsh",
     ],
 )

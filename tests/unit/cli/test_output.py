@@ -75,6 +75,13 @@ def test_json_and_yaml_are_the_same_document() -> None:
     assert json.loads(as_json)["result"]["models"][0]["name"] == "gone"
 
 
+def test_a_page_has_both_documents_too() -> None:
+    page = {"entry": {"name": "a"}, "port": None}
+    shown = Ended(Studio(page), "show", "a", "-o", "yaml").out
+    assert yaml.safe_load(shown)["result"] == page
+    assert json.loads(Ended(Studio(page), "show", "a", "-o", "json").out)["result"] == page
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 @pytest.mark.parametrize("argv", ["list -o {} --bogus", "list --sort x -o {}", "list -o {}"])
 def test_an_error_is_in_that_document_too(argv: str, form: str) -> None:
@@ -147,3 +154,10 @@ def test_locks_are_named_if_they_are_held() -> None:
     assert Ended(Studio({"locks": locks}), "jobs", "--locks", "-o", "name").out == "8100\n"
     wide = Ended(Studio({"locks": locks}), "jobs", "--locks", "--columns", "lock,why").out
     assert wide.splitlines() == ["LOCK       WHY", "port 8100  x"]
+
+
+def test_what_is_asked_about_fits_the_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Tty()
+    Run(Console(screen, screen), Studio()).preview("stop 8100: " + "declared for it " * 5)
+    assert max(map(width, screen.getvalue().splitlines())) <= 40

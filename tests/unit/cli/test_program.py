@@ -75,10 +75,14 @@ def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
     ended = Ended(Studio(), "cron", "--every", "10", "--hosts-dir", str(odd), "--local")
     assert ended.out.startswith("*/10 * * * * ")
     assert ended.out.endswith(
-        "--host lab --hosts-dir '" + str(odd).replace("%", "\\%") + "' --local reconcile -q\n"
+        "--host lab --hosts-dir '"
+        + str(odd).replace("%", "\\%")
+        + "' --local --cron reconcile -q --check\n"
     )
     assert "ssh agent" in ended.err
-    assert Ended(Studio(), "cron", "-q", "--restart").out.endswith(" reconcile -q --restart\n")
+    assert Ended(Studio(), "cron", "-q", "--restart").out.endswith(
+        " reconcile -q --check --restart\n"
+    )
     quiet = Ended(Studio(), "cron", "-q", "--every", "1")
     assert f"--hosts-dir {lab}/hosts" in quiet.out
     assert (quiet.out[:10], quiet.err) == ("* * * * * ", "")
@@ -91,11 +95,11 @@ def test_the_cron_line_names_no_folder_that_nobody_named(
     (lab / "home/.config/mlxops").mkdir(parents=True)
     (lab / "hosts").rename(lab / "home/.config/mlxops/hosts")
     assert Ended(Studio(), "cron", "-q", "--host", "lab").out.endswith(
-        "mlxops --host lab reconcile -q\n"
+        "mlxops --host lab --cron reconcile -q --check\n"
     )
     monkeypatch.chdir(lab / "home/.config/mlxops")
     named = Ended(Studio(), "cron", "-q", "--hosts-dir", "hosts").out
-    assert f"--hosts-dir {lab}/home/.config/mlxops/hosts reconcile" in named
+    assert f"--hosts-dir {lab}/home/.config/mlxops/hosts --cron reconcile" in named
 
 
 def test_hosts_tells_what_is_hidden_and_why_one_is_in_use(

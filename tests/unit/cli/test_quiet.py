@@ -28,6 +28,7 @@ NOTHING: dict[str, Any] = {"actions": [], "drift": []}
 ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("status", {"ports": [FREE], "memory": None, "drift": [STALE]}),
     ("list", {"models": [{"name": "a"}]}),
+    ("disk", {"items": [], "disks": [], "total_bytes": 0, "prunable_bytes": 0}),
     ("show a", {"entry": {"name": "a"}, "port": None}),
     ("fit a", {"entry": "a", "fits": True}),
     ("logs 8100", {"lines": ["Starting"], "found": 1}),
@@ -56,6 +57,12 @@ NEWS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("register a o/a", {**NOTHING, "actions": [KEPT]}, {**NOTHING, "actions": [ADDED]}, "added b"),
     ("set a runtime=x", {"changed": False}, {"changed": True, "actions": [SET]}, "set a"),
     ("set a runtime=x --dry-run", NOTHING, {**NOTHING, "actions": [ADDED]}, "add b"),
+    (
+        "pull o/a",
+        {"path": "/a", "actions": [KEPT]},
+        {"path": "/a", "actions": [ADDED]},
+        "added b",
+    ),
     ("reconcile", NOTHING, {**NOTHING, "drift": [STALE]}, "stale 8100"),
     ("reconcile --dry-run", NOTHING, {**NOTHING, "drift": [STALE]}, "stale 8100"),
     (

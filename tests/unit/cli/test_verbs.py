@@ -29,6 +29,7 @@ LOAD = {
     "model": "qwen",
     "port": 8101,
     "replace": False,
+    "move": False,
     "force": False,
     "rollback": True,
     "keep": True,
@@ -49,6 +50,7 @@ ENTRY = {
     "revision": None,
     "args": [],
     "hosts": [],
+    "again": False,
     "dry_run": False,
 }
 
@@ -76,6 +78,7 @@ ENTRY = {
                 "model": "qwen",
                 "port": "jerry",
                 "replace": True,
+                "move": False,
                 "force": True,
                 "rollback": False,
                 "keep": False,
@@ -125,6 +128,7 @@ ENTRY = {
                 "revision": "v",
                 "args": ["--flag", "3"],
                 "hosts": ["a=10.0.0.1", "b=10.0.0.2"],
+                "again": False,
                 "dry_run": True,
             },
         ),

@@ -78,6 +78,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         "bind": "127.0.0.1",
         "state_dir": "~/.mlxops",
         "hub_python": None,
+        "hub_endpoint": None,
         "templates": None,
         "runtime": {
             "name": "mlx-openai-server",

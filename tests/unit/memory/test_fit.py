@@ -177,7 +177,7 @@ def test_the_ports_to_unload_are_named(
 
 def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any) -> None:
     _, (said,) = check_memory(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
-    assert said == "needs 12.00 GiB of memory; 11.00 GiB is available; forced"
+    assert said == "it needs 12.0 GiB of memory, but only 11.0 GiB is available; forced"
     found, warnings = check_memory(
         host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True)
     )

@@ -60,6 +60,11 @@ def test_both_the_drift_and_the_state_are_told():
         ({"step": "downloading o/a", "progress": {"done": 1, "total": 0}}, "downloading o/a: "),
         ({"progress": [1]}, ""),
         (
+            {"phase": "wait", "step": "waiting", "progress": {"done": 41, "total": 100}},
+            "weights in memory (41 %): ",
+        ),
+        ({"phase": "wait", "step": "waiting"}, ""),
+        (
             {"phase": "wait", "undo": {"step": "starting a again"}},
             "rolling back: starting a again: ",
         ),

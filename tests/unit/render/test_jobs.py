@@ -13,12 +13,10 @@ from mlxops.render.style import Style
 from mlxops.render.width import width
 from tests.support.statusrows import PLAIN
 
-NOW = time.time()
-
 
 def job(minutes: float, state: str, port: int = 8100, **more: Any) -> dict[str, Any]:
     """A job that began so many minutes ago and took 12 s."""
-    short = f"{port}-{int(minutes)}"
+    short, now = f"{port}-{int(minutes)}", time.time()
     fields = {
         "job": f"20261128T080000-{short}",
         "short": short,
@@ -29,8 +27,8 @@ def job(minutes: float, state: str, port: int = 8100, **more: Any) -> dict[str, 
         "from": "mini",
         "phase": "wait",
         "message": None,
-        "since": utc(NOW - 60 * minutes),
-        "ended": None if state in ("running", "died") else utc(NOW - 60 * minutes + 12),
+        "since": utc(now - 60 * minutes),
+        "ended": None if state in ("running", "died") else utc(now - 60 * minutes + 12),
     }
     return {**fields, **more}
 

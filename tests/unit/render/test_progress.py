@@ -63,6 +63,16 @@ def test_elsewhere_phases_are_lines_with_the_port_and_the_model() -> None:
     )
 
 
+def test_a_check_that_the_job_repeats_is_shown_once_and_as_a_part_of_it() -> None:
+    check: Event = {"event": "phase", "phase": "preflight", "message": "asking the Hub for o/a"}
+    assert followed([(0, check), (1, JOB), (1, check), (2, STOP)]) == (
+        "asking the Hub for o/a\n8100 jade: stopping amber\n"
+    )
+    assert drawn([(0, check), (1, JOB), (1, check)])[-1] == (
+        "8100 jade  asking the Hub for o/a  1.0 s"
+    )
+
+
 def test_elsewhere_the_end_of_a_long_phase_is_a_line() -> None:
     lines = followed([(0, JOB), (0, STOP), (1, WAIT), (13, END)]).splitlines()
     assert lines[2:] == ["8100 jade: loading took 12 s"]
@@ -121,6 +131,17 @@ def test_longer_than_usual_is_said_with_the_same_clock() -> None:
     assert drawn([(3.0, WAIT), (42.0, TICK)])[-1] == "8100  loading  42 s, usually 12 s"
 
 
+def test_the_restart_of_the_previous_model_is_a_part_of_the_rollback() -> None:
+    undo = phase("rollback", "restarting amber")
+    assert drawn([(1.0, WAIT), (2.0, undo), (3.0, phase("launch", "starting vllm")), (4.0, WAIT)])[
+        1:
+    ] == [
+        "8100  rolling back  restarting amber  2.0 s",
+        "8100  rolling back: starting vllm  3.0 s",
+        "8100  rolling back: loading  4.0 s, 9.0 s left",
+    ]
+
+
 def test_a_start_without_a_history_has_the_time_of_its_rate() -> None:
     wait = phase("wait", "waiting for the server", usual_s=None)
     events = [
@@ -157,14 +178,45 @@ def test_a_narrow_terminal_keeps_port_percent_and_clock(width: int) -> None:
     work.advance(moved(3 * 10**9, 4 * 10**9), 16.0)
     line = work.line(72.0, width)
     assert columns(line) <= width and line.startswith("8100")
+    if width >= 50:
+        assert "75 %" in line and "1 m 12 s" in line
     if width == 79:
         assert "75 %" in line and line.endswith("1 m 12 s, 4.0 s left")
+
+
+def test_a_name_is_shortened_before_figures_are_left_out() -> None:
+    work = Work(8100, 0.0)
+    work.set_job({"entry": "qwen3-30b-a3b-instruct-4bit"}, 0.0)
+    work.set_phase(phase("download", "downloading"), 0.0)
+    work.advance(moved(1 * 10**9, 4 * 10**9), 8.0)
+    work.advance(moved(3 * 10**9, 4 * 10**9), 16.0)
+    assert work.line(72.0, 79) == (
+        "8100 qwen3-3…t-4bit  downloading   75 %  3.00 of 4.00 GB  1 m 12 s, 4.0 s left"
+    )
 
 
 def test_a_line_comes_above_the_redrawn_one() -> None:
     warning: Event = {"event": "warning", "message": "careful", "port": 8100}
     text = followed([(0.0, moved(1)), (1.0, warning), (2.0, STOP)], terminal=True)
     assert "\r\x1b[Kwarning: careful\n\r\x1b[K8100  stopping amber  2.0 s" in text
+
+
+def test_lines_of_a_terminal_are_wrapped_between_words() -> None:
+    failed: Event = {"event": "warning", "message": "word " * 25}
+    lines = followed([(0, failed)], terminal=True).splitlines()
+    assert len(lines) == 2 and all(line.endswith("word") for line in map(str.rstrip, lines))
+    assert len(followed([(0, failed)]).splitlines()) == 1
+
+
+def test_a_few_bytes_say_nothing_of_the_time_left() -> None:
+    events = [(1.0, moved(0)), (2.0, moved(1000)), (3.0, moved(2 * 10**6)), (4.0, moved(4 * 10**6))]
+    assert [line.endswith(" left") for line in drawn(events)] == [False, False, True, True]
+
+
+def test_a_job_without_a_port_is_named_by_its_model() -> None:
+    pull: Event = {"event": "job", "job": "J", "port": 0, "entry": "org/name"}
+    line = drawn([(0.0, pull), (1.0, {**moved(50 * 10**6), "port": 0})])[-1]
+    assert line == "org/name  downloading  [#####.....]   50 %  50.0 of 100 MB  1.0 s"
 
 
 def test_a_silent_call_shows_after_a_moment_what_it_does() -> None:
@@ -210,7 +262,7 @@ def on(port: int, event: Event) -> Event:
     return {**event, "port": port}
 
 
-def test_jobs_side_by_side_are_one_line_and_end_with_one_each() -> None:
+def test_jobs_side_by_side_are_one_line_that_counts_those_that_ended() -> None:
     events = [
         (0.0, on(8100, WAIT)),
         (1.0, on(8101, phase("download", "o/a"))),
@@ -220,12 +272,11 @@ def test_jobs_side_by_side_are_one_line_and_end_with_one_each() -> None:
         (7.0, on(8102, {"event": "end", "ok": False, "cancelled": True, "message": "cancelled"})),
         (8.0, on(8100, {"event": "end", "ok": False, "message": "no space"})),
     ]
-    text = followed(events, terminal=True)
-    lines = [line for part in text.split("\r\x1b[K") for line in part.splitlines()]
+    lines = drawn(events)
     assert "8100 loading   8101 downloading 60 %  4.0 s" in lines
-    assert "8100 loading   8102 stopping  6.0 s" in lines
-    assert text.count("\n") == 3
-    ends = [line for line in lines if ": " in line]
+    assert "8100 loading   8102 stopping   1 done  6.0 s" in lines
+    assert lines[-1] == "1 cancelled   1 done   1 failed  8.0 s"
+    ends = [line for line in followed(events).splitlines() if re.match(r"\d+ \w+: ", line)]
     assert ends == ["8101 done: ready", "8102 cancelled: cancelled", "8100 failed: no space"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlxops.agent.errors import NotReady, PortBusy
 from mlxops.render.actions import change_lines, change_summary, plan_summary
-from mlxops.render.entries import entry_details, entry_table, remove_result, set_result
+from mlxops.render.entries import entry_table, remove_result, set_result
 from mlxops.render.errors import error_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import load_result, unload_all_result, unload_result
@@ -43,33 +43,6 @@ def test_an_entry_without_its_files_is_marked_in_its_row_and_explained() -> None
     assert lines[2].split()[:5] == ["b", "8101", "2.00", "GB", "gone"]
     assert lines[3].split()[:5] == ["c", "8102", "lost", "-", "-"]
     assert lines[4:] == ["b: /m/b does not exist", "3 entries, 2.00 GB, 1 loaded"]
-
-
-def test_one_entry_in_full() -> None:
-    process = {
-        "pid": 7,
-        "launched_by": "me@vm",
-        "keep": False,
-        "argv": ["server"],
-        "family": [{"pid": 8}],
-    }
-    entry = {
-        "name": "a",
-        "size_bytes": 1 << 30,
-        "args": ["--x", "a b"],
-        "process": process,
-        "slot": None,
-    }
-    lines = entry_details(
-        {"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN
-    ).splitlines()
-    assert [line.split(None, 1) for line in lines[1:5]] == [
-        ["name", "a"],
-        ["size_bytes", "1.07 GB"],
-        ["args", "--x 'a b'"],
-        ["process", "pid 7, launched_by me@vm, keep false"],
-    ]
-    assert lines[-1] == "  server --model 'a b'"
 
 
 ACTION = {
@@ -190,8 +163,9 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
 
 
 def test_what_set_and_remove_did() -> None:
-    assert set_result({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
-    assert "hermes" in set_result({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
+    assert set_result({"changed": False, "actions": []}, PLAIN) == "nothing changed"
+    step = {"action": "set", "entry": "a", "reason": "x: 1 -> 2", "applied": True}
+    assert set_result({"changed": True, "actions": [step]}, PLAIN) == "set a: x: 1 -> 2"
     assert remove_result({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
     assert (
         remove_result({"changed": False, "entry": "a"}, PLAIN)
@@ -215,10 +189,34 @@ def test_an_error_has_its_message_and_a_hint_and_for_the_verbose_the_log_tail() 
     ]
 
 
-def test_a_log_is_said_once() -> None:
+def test_the_lines_of_a_log_are_those_of_its_events_and_its_result() -> None:
     said: list[str] = []
     text = LogText(said.append)
-    result = {"lines": ["a", "b\tc"]}
-    assert text.rest(result, PLAIN) == "a\nb       c"
+    assert text.rest({"lines": ["a", "b\tc"]}, PLAIN) == "a\nb       c"
     text.event({"event": "log", "line": "a\n"})
-    assert (said, text.rest(result, PLAIN)) == (["a"], "")
+    text.event({"event": "log", "lines": ["b", "\x1b[31mc"]})
+    assert said == ["a", "b\nc"]
+
+
+def test_the_lines_of_several_logs_begin_with_port_and_time() -> None:
+    said: list[str] = []
+    text = LogText(said.append, several=True, timestamps=True)
+    at = "2026-11-28T19:30:01Z"
+    text.event({"event": "log", "port": 8100, "line": "a", "at": at})
+    assert said == [f"8100 | {at} a"]
+    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
+    whole = LogText(said.append, several=True, timestamps=True)
+    assert whole.rest({"logs": rows}, PLAIN).splitlines() == [
+        f"8100 | {' ' * len(at)} b",
+        f"8101 | {' ' * len(at)} c",
+    ]
+
+
+def test_the_json_of_several_logs_has_the_lines_of_each() -> None:
+    text = LogText(print, gather=True, several=True)
+    text.event({"event": "log", "port": 8101, "lines": ["a"], "times": ["then"]})
+    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
+    assert text.whole({"logs": rows})["logs"] == [
+        rows[0],
+        {"port": 8101, "lines": ["a", "c"], "times": ["then", None]},
+    ]

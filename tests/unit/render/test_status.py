@@ -7,10 +7,11 @@ import pytest
 from mlxops.agent.errors import NotReady
 from mlxops.render.actions import change_lines
 from mlxops.render.drift import next_step
-from mlxops.render.entries import entry_details, entry_table
+from mlxops.render.entries import entry_table
 from mlxops.render.errors import error_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import load_result, unload_all_result
+from mlxops.render.show import page
 from mlxops.render.status import status
 from mlxops.render.style import Style
 from tests.support.statusrows import DRIFT, FREE, PLAIN, READY
@@ -116,7 +117,7 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
             PLAIN,
         ),
         entry_table({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
-        entry_details(
+        page(
             {"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN
         ),
         change_lines(

@@ -114,3 +114,12 @@ def test_rows_are_sorted_with_the_unknown_last() -> None:
     models = [{"model": name} for name in ("b", "-", "A", "c")]
     by_text = sort_rows(models, COLUMNS[1], reverse=False)
     assert [one["model"] for one in by_text] == ["A", "b", "c", "-"]
+
+
+def test_a_name_in_two_columns_is_shortened_alike() -> None:
+    now = Column(name="NOW", text=lambda r, _: r["model"], shorten=12)
+    then = Column(name="THEN", text=lambda r, _: r["model"], shorten=12)
+    for room in range(40, 70):
+        line = table((now, then), rows(LONG), Style(width=room)).splitlines()[1]
+        one, other = line.split()
+        assert one == other and "…" in one

@@ -42,6 +42,7 @@ REFUSED = {
     "entry": "my jade",
     "ok": False,
     "reasons": ["this version has no \x1b[31m--debug", "no template"],
+    "next": "mlxops set 'my jade' args=",
 }
 
 
@@ -59,7 +60,7 @@ def test_what_is_wrong_or_unknown_is_told_below_the_table_and_steers_no_terminal
         "unknown 8100 tool call: not called",
         "unknown 8101 state: starting: load a 8101",
         "failed my jade: cannot be started: this version has no \\x1b[31m--debug; no template",
-        "next: mlxops set 'my jade' KEY=VALUE",
+        "next: mlxops set 'my jade' args=",
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.render.width import broken, shorten, shorten_all, width, wrapped
+from mlxops.render.width import broken, shorten, shorten_all, width, with_short_names, wrapped
 
 QWEN = "nightmedia/Qwen3-30B-A3B-Thinking-2507-Claude-4.5-Sonnet-Distill"
 
@@ -62,3 +62,28 @@ def test_a_line_is_wrapped_between_words_and_indented() -> None:
 def test_a_cell_is_broken_wherever_it_must() -> None:
     assert broken("one two /long/path x", 6) == ["one", "two", "/long/", "path x"]
     assert broken("", 6) == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "cut"),
+    [
+        ("free -> qwen3-30b-a3b-instruct-4bit", 24, "free -> qwen3-30…ct-4bit"),
+        (f"{QWEN}-a -> {QWEN}-b", 24, "night…ll-a -> night…ll-b"),
+        ("a -> b", 20, "a -> b"),
+    ],
+)
+def test_both_sides_of_an_arrow_are_kept(text: str, room: int, cut: str) -> None:
+    assert shorten(text, room) == cut
+
+
+def test_a_sentence_is_cut_at_its_end() -> None:
+    assert shorten_all(["the server ended", "short"], 9, prose=True) == ["the serv…", "short"]
+
+
+def test_a_long_name_is_shortened_in_a_line_that_would_be_folded() -> None:
+    text = f"would stop {QWEN} on 8100\n  next: mlxops load {QWEN} 8100\n{QWEN}"
+    lines = with_short_names(text, 70).splitlines()
+    assert lines[0] == f"would stop {shorten(QWEN, 40)} on 8100"
+    assert lines[1:] == text.splitlines()[1:]
+    path = f"it serves /models/{QWEN}/snapshots/{QWEN}"
+    assert with_short_names(path, 70) == path and with_short_names(text, None) == text

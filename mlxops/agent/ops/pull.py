@@ -1,0 +1,110 @@
+"""pull: download a model into the cache, and register it. No server is started or stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ..context import Context
+from ..errors import ModelMissing, mlxops_command
+from ..hub.checks import format_size
+from ..hub.fetch import describe_remote, download_in_job, require_downloadable
+from ..jobs.begin import begin
+from ..jobs.job import NO_PORT
+from ..load.presence import is_usable
+from ..models import cache as hfcache
+from ..models.location import folder_identity, same_repo
+from ..models.options import find_installed, launch_options
+from ..registry import resolve
+from ..registry.action import Action
+from ..registry.entries import REQUIRED, Entry, Registry
+from ..registry.init_plan import free_name
+
+
+def pull(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """`model`: org/name, or an entry. `ask_above_bytes`: a larger download raises NeedsConsent."""
+    began = time.monotonic()
+    dry = bool(args.get("dry_run"))
+    entry = _find(ctx, ctx.store.read(), str(args["model"]), args.get("revision"))
+    command = find_installed(ctx, entry.text("runtime")).command
+    remote = describe_remote(ctx, entry.repo_id, entry.text("revision"), command)
+    snapshot = hfcache.find(ctx.site.hf_home, remote.repo_id, remote.revision)
+    path = snapshot.path if snapshot and is_usable(snapshot.path) else ""
+    downloads = not path
+    if downloads:
+        require_downloadable(ctx, remote, None if dry else args.get("ask_above_bytes"))
+    if downloads and not dry:
+        with begin(ctx, NO_PORT, "pull %s" % remote.repo_id, entry=entry.name) as job:
+            path = download_in_job(ctx, job, remote, command)
+    steps = _register(ctx, entry, path or "(not downloaded)", dry)
+    if downloads:
+        size = "%s, %s" % (remote.repo_id, format_size(remote.missing_bytes))
+        steps.insert(0, Action("download", steps[0].entry, None, size, applied=not dry))
+    return {
+        "entry": steps[-1].entry,
+        **remote.record(),
+        "path": path or None,
+        "changed": any(step.applied for step in steps),
+        "duration_s": round(time.monotonic() - began, 3),
+        "actions": [step.to_wire() for step in steps],
+    }
+
+
+def _find(ctx: Context, registry: Registry, word: str, revision: Optional[str]) -> Entry:
+    """The entry that the word names exactly, or a new one for a repository."""
+    entry = registry.entries.get(word)
+    if entry is None and resolve.is_repo_id(word):
+        name = free_name(registry, word, ctx.site.slot_names)
+        entry = Entry(name, {**REQUIRED, "repo_id": word, "model_id": word})
+    entry = entry or resolve.require_exact(registry, word)
+    if not resolve.is_repo_id(entry.repo_id):
+        raise ModelMissing(
+            "%s has no repository on the Hub" % entry.name,
+            mlxops_command("show", entry.name),
+            entry=entry.name,
+        )
+    return entry.with_fields(revision=revision) if revision else entry
+
+
+def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
+    """What becomes of the entries of the model: at least one step, the last one about an entry."""
+    steps: List[Action] = []
+
+    def change(now: Registry) -> Registry:
+        steps.clear()
+        known = [e for e in now.entries.values() if same_repo(e.repo_id, entry.repo_id)]
+        for one in known:
+            step, one = _refreshed(one, path)
+            steps.append(step._replace(applied=not dry and step.action == "refresh"))
+            now = now.put(one)
+        if not known:
+            steps.append(Action("add", entry.name, None, entry.repo_id, applied=not dry))
+            return now.put(_new(ctx, entry, path))
+        return now
+
+    if dry:
+        change(ctx.store.read())
+    else:
+        ctx.store.edit("pull " + entry.repo_id, change)
+    return sorted(steps, key=lambda step: step.entry == entry.name)
+
+
+def _refreshed(entry: Entry, path: str) -> Tuple[Action, Entry]:
+    """An entry of the model with its new path; one that is loaded or pinned keeps its own."""
+    if folder_identity(entry.cache_path) == folder_identity(path):
+        return Action("keep", entry.name, entry.port, "it is up to date"), entry
+    if entry.port is not None:
+        reason = "it keeps serving the earlier revision; mlxops init updates it after an unload"
+        return Action("keep", entry.name, entry.port, reason), entry
+    pinned = entry.text("revision")
+    if pinned and not os.path.basename(path).startswith(pinned):
+        return Action("keep", entry.name, None, "it is pinned to revision %s" % pinned), entry
+    reason = "now at %s" % path
+    return Action("refresh", entry.name, None, reason), entry.with_fields(cache_path=path)
+
+
+def _new(ctx: Context, entry: Entry, path: str) -> Entry:
+    """The new entry, with the defaults of its family."""
+    there = find_installed(ctx, entry.text("runtime"))
+    return launch_options(ctx.site, entry.with_fields(cache_path=path), there).entry

@@ -1,0 +1,48 @@
+"""The arithmetic of memory names models, not only ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlxops.render.fit import fit
+from mlxops.render.style import Style
+
+GIB = 1 << 30
+MEMORY: dict[str, Any] = {
+    "entry": "topaz",
+    "port": 8102,
+    "need_bytes": 90 * GIB,
+    "total_bytes": 256 * GIB,
+    "free_bytes": 41 * GIB,
+    "available_bytes": 45 * GIB,
+    "held_bytes": {"8100": 150 * GIB, "8102": 4 * GIB, "23189": GIB, "25860": GIB},
+    "names": {"8100": "jerry-xl", "8102": "amber"},
+    "unload": [8100],
+    "fits": False,
+}
+
+
+def test_servers_have_names_and_strangers_are_one() -> None:
+    lines = fit(MEMORY, Style()).splitlines()
+    (used,) = [line for line in lines if line.startswith("  in use")]
+    assert used.split("GiB  ", 1)[1] == (
+        "8100 (jerry-xl) 150 GiB, 8102 (amber) 4.00 GiB, 2 other servers 2.00 GiB"
+    )
+    assert lines[-1] == "does not fit; it would fit after unloading 8100 (jerry-xl)"
+
+
+def test_available_says_whose_memory_counts_as_free() -> None:
+    (line,) = [one for one in fit(MEMORY, Style()).splitlines() if "available" in one]
+    assert line.endswith("45.0 GiB  after unloading 8102 (amber)")
+    (line,) = [one for one in fit({**MEMORY, "port": 8103}, Style()).splitlines() if "avail" in one]
+    assert line.endswith("45.0 GiB")
+
+
+def test_on_a_narrow_terminal_each_server_has_its_line() -> None:
+    names = {"8100": "qwen3-coder-480b-a35b-instruct-mlx-4bit", "8102": "amber"}
+    lines = fit({**MEMORY, "names": names}, Style(width=60)).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("  in use"))
+    assert lines[at][27:].startswith("8100 (qwen3") and lines[at].endswith("150 GiB")
+    others = [line.strip() for line in lines[at + 1 : at + 3]]
+    assert others == ["8102 (amber) 4.00 GiB", "2 other servers 2.00 GiB"]
+    assert max(map(len, lines[: at + 3])) <= 60
