@@ -115,6 +115,7 @@ OTHER_HOSTS = "agent.ranks.other_hosts"
 TEST_TREES = ("unit", "agent", "system")
 # Tests that belong to no single room stay at the top of their tree.
 ROOMLESS_TESTS = {
+    "tests/system/test_pages.py",  # sessions of the README, with any verb
     "tests/agent/test_host_limits.py",  # threads, files and processes run out in every room
     "tests/system/test_field_cases.py",  # whole stories, from load to reconcile
 }
