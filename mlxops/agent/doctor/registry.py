@@ -12,6 +12,7 @@ from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
 from ..models.location import missing_reason
 from ..ports.expected import outside_warning, wanted_outside
+from ..ports.portname import namesakes
 from ..registry.entries import Entry, Registry
 from .finding import ERROR, OK, WARNING, Finding, join_some
 
@@ -26,6 +27,10 @@ def registry(ctx: Context) -> Iterator[Finding]:
     except FileNotFoundError:
         yield Finding("registry", WARNING, "%s does not exist yet" % path, "mlxops init")
     else:
+        for one in namesakes(ctx.site, ctx.store.read()):
+            detail = "the entry %s has the name of the slot of port %d"
+            detail = detail % (one.entry.name, one.slot.port)
+            yield Finding("registry", WARNING, detail, one.fix)
         assigned = sum(1 for entry in entries.values() if entry.port is not None)
         yield Finding(
             "registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned)

@@ -12,9 +12,10 @@ from ..models import cache as hfcache
 from ..models.field_values import assignments, parse_hosts
 from ..models.location import folder_identity, same_repo
 from ..models.options import find_installed, launch_options
+from ..ports.portname import find_slot
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
-from ..registry.init_plan import Change, apply
+from ..registry.init_plan import Change, apply, free_name
 from ..slots.intent import plan_warnings
 from .rows import change_row
 
@@ -30,6 +31,7 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     else:
         entries = [_entry_from_args(ctx, args)]
         given = [key for key in (*OPTIONS, "args", "hosts") if args.get(key)]
+        _require_no_slot_name(ctx, entries[0])
         _require_new(ctx.store.read(), entries[0], given, again)
         require_acceptable(ctx, None, entries[0])
     result = _add(ctx, entries, again, bool(args.get("dry_run")))
@@ -39,8 +41,14 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _entries_from_slots(ctx: Context) -> List[Entry]:
-    slots = [s for s in ctx.site.slots.values() if s.model]
-    return [_entry(ctx, s.name, s.model or "", {"slot": s.port}) for s in slots]
+    """No entry gets the name of a slot, as that names a port."""
+    known, entries = ctx.store.read(), []
+    for slot in ctx.site.slots.values():
+        if slot.model:
+            name = free_name(known, slot.model, ctx.site.slot_names)
+            entries.append(_entry(ctx, name, slot.model, {"slot": slot.port}))
+            known = known.put(entries[-1])
+    return entries
 
 
 def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
@@ -108,6 +116,16 @@ def _require_unused(registry: Registry, entry: Entry) -> None:
             where = other.repo_id or other.cache_path
             hint = mlxops_command("show", other.name)
             raise AssignmentConflict(text % (entry.name, where), hint, entry=other.name)
+
+
+def _require_no_slot_name(ctx: Context, entry: Entry) -> None:
+    """AssignmentConflict if the name is that of a port where the entry is not planned."""
+    slot = find_slot(ctx.site, entry.name)
+    if slot is None or slot.port == entry.slot:
+        return
+    text = "%s was not added: %s is the slot of port %d" % (entry.name, slot.name, slot.port)
+    hint = "choose a name that is not the name of a port"
+    raise AssignmentConflict(text, hint, entry=entry.name, port=slot.port)
 
 
 def _of_same_model(registry: Registry, entry: Entry) -> List[Entry]:

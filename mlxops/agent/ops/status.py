@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 from ..context import Context
 from ..ports.evidence import PortEvidence
 from ..ports.expected import outside_warning, wanted_outside
+from ..ports.portname import namesakes
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..verify.port_report import timeout_of, verify_port
@@ -39,9 +40,15 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         **({"jobs": job_counts(ctx)} if args.get("metrics") else {}),
         "drift": drift_rows(rows),
         "broken": broken_rows(rows),
-        "warnings": list(map(outside_warning, wanted_outside(registry, ctx.site.ports))),
+        "warnings": _warnings(ctx, registry),
     }
     return {**result, "error": fault.to_wire()} if fault else result
+
+
+def _warnings(ctx: Context, registry: Registry) -> List[str]:
+    outside = map(outside_warning, wanted_outside(registry, ctx.site.ports))
+    two_meanings = (one for one in namesakes(ctx.site, registry) if one.ambiguous)
+    return [*outside, *(one.warning for one in two_meanings)]
 
 
 def _verified(

@@ -13,6 +13,7 @@ from ..errors import ModelAmbiguous, RegistryInvalid, Usage, mlxops_command
 from ..jobs import reservations
 from ..registry import resolve
 from ..registry.entries import EMPTY, Entry, Registry
+from ..registry.init_plan import free_name
 from ..site import Site, Slot
 
 # These also accept a part of a name, if it stands for one port.
@@ -221,6 +222,36 @@ def find_slot(site: Site, word: str) -> Optional[Slot]:
     exact = [slot for slot in site.slots.values() if slot.name == word]
     alike = exact or [slot for slot in site.slots.values() if slot.name.lower() == word.lower()]
     return alike[0] if len(alike) == 1 else None
+
+
+class Namesake(NamedTuple):
+    """An entry with the name of a slot. `ambiguous`: the two now stand for different ports."""
+
+    entry: Entry
+    slot: Slot
+    ambiguous: bool
+    fix: str
+
+    @property
+    def warning(self) -> str:
+        text = "the entry %s has the name of the slot of port %d: commands refuse that name"
+        return "%s (%s)" % (text % (self.entry.name, self.slot.port), self.fix)
+
+
+def namesakes(site: Site, registry: Registry) -> List[Namesake]:
+    """The entries that are called like a slot."""
+    found = []
+    for entry in registry.entries.values():
+        slot = find_slot(site, entry.name)
+        if slot is None:
+            continue
+        others = [e.name for e in registry.holders(slot.port) if e.name != entry.name]
+        place = entry.port if entry.port is not None else entry.wanted
+        ambiguous = place not in (None, slot.port) or bool(others)
+        new = free_name(registry, entry.repo_id or entry.name + "-model", site.slot_names)
+        fix = mlxops_command("rename", entry.name, new)
+        found.append(Namesake(entry=entry, slot=slot, ambiguous=ambiguous, fix=fix))
+    return found
 
 
 def similar_names(word: str, names: Mapping[str, Any]) -> List[str]:

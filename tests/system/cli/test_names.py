@@ -153,6 +153,28 @@ def test_init_gives_no_entry_a_slots_name(one: Studio) -> None:
     assert one.assignments() == {"tiny-amber": one.ports[1]}
 
 
+def test_an_entry_with_the_name_of_a_slot_is_named_with_the_command_that_renames_it(
+    one: Studio,
+) -> None:
+    first, second, _ = one.ports
+    one.declare({first: "tiny/topaz"})
+    ask(one, "remove", name="topaz")
+    ask(one, "register", slots=True)
+    assert one.entry("topaz")["slot"] == first
+    taken = refusal(one, "register", name=one.slot(second), repo="tiny/other")
+    assert taken.exit_code == 7 and f"the slot of port {second}" in taken.message
+
+    rename(one, "jade", one.slot(first))
+    fix = f"mlxops rename {one.slot(first)} jade"
+    rows = [row for row in ask(one, "doctor")["checks"] if row["mend"] == fix]
+    assert [(row["check"], row["verdict"]) for row in rows] == [("registry", "warning")]
+    assert ask(one, "status")["warnings"] == []
+    one.edit(lambda registry: registry["models"][one.slot(first)].update(wanted=second))
+    assert [text for text in ask(one, "status")["warnings"] if fix in text]
+    ask(one, "rename", name=one.slot(first), new="jade")
+    assert ask(one, "status")["warnings"] == []
+
+
 def test_a_broken_registry_leaves_slots_and_numbers_to_look_at(one: Studio) -> None:
     ask(one, "load", model="amber", port=one.ports[0])
     text = one.registry_path.read_text()
