@@ -92,3 +92,21 @@ def test_in_a_pipe_a_load_is_a_line_for_each_step(known: Studio) -> None:
         f"{port} amber: ready",
     ]
     assert finished(known.start("-q", "unload", port)).stderr == ""
+
+
+@pytest.mark.slow
+def test_a_warning_that_every_load_repeats_is_printed_once(known: Studio) -> None:
+    port, text = known.ports[0], "a reasoning_parser without a tool_call_parser"
+    known.must("set", "amber", "reasoning_parser=qwen3", "tool_call_parser=none")
+
+    def printed(*flags: str) -> int:
+        loaded = finished(known.start("load", "amber", port, *flags))
+        assert loaded.exit == 0, loaded
+        known.must("unload", port)
+        return loaded.stderr.count(text)
+
+    assert [printed("-q"), printed(), printed(), printed("-v"), printed("-q")] == [0, 1, 0, 1, 0]
+    dry = finished(known.start("load", "amber", port, "--dry-run"))
+    assert dry.stderr.count(text) == 1
+    again = known.mlxops("load", "amber", port)
+    assert again.stderr.count(text) == 1 and any(text in one for one in again.result["warnings"])
