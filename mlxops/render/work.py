@@ -75,9 +75,12 @@ class Work:
         self.message = printable(event.get("message", ""))
         if phase == self.phase:
             return False
-        self._begin_phase(phase, now)
+        # Of a job that is followed, earlier phases arrive late.
+        elapsed = _seconds(event.get("elapsed_s"))
+        elapsed = now - self.began if elapsed is None else elapsed
+        self._begin_phase(phase, self.began + elapsed)
         usual = _seconds(event.get("usual_s"))
-        self._usual = None if usual is None else now - self.began + usual
+        self._usual = None if usual is None else elapsed + usual
         return True
 
     def _begin_phase(self, phase: str, now: float) -> None:

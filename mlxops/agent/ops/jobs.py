@@ -159,8 +159,9 @@ def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         return {**record.to_wire(), "over": True, "error": error.to_wire() if error else None}
     try:
         with open(log_path(home, job), "rb") as f:
-            _emit_job(ctx, joblog.read_job(home, job, running=True))
-            _emit_events(ctx, f, job)
+            record = joblog.read_job(home, job, running=True)
+            _emit_job(ctx, record)
+            _emit_events(ctx, f, record)
     except FileNotFoundError:
         raise Failed("job %s has no log" % job, "mlxops jobs", job=job) from None
     ended = joblog.read_job(home, job, running=False)
@@ -185,26 +186,34 @@ def _end_error(ended: joblog.JobRecord) -> Optional[MlxopsError]:
 def _emit_job(ctx: Context, job: joblog.JobRecord) -> None:
     """Send what the job is, and how long it has been running."""
     began = epoch(job.begin_event.get("since"))
-    age_s = None if began is None else max(0.0, time.time() - began)
+    age_s = _seconds_between(began, time.time())
     entry, port = job.begin_event.get("entry"), job.begin_event.get("port")
     ctx.client.emit("job", job=job.job, port=port, entry=entry, age_s=age_s)
 
 
-def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
-    """Emit all events until the job's lock is free and its log is read to the end."""
-    split, port = LineSplitter(MAX_EVENT_BYTES), int(job.split("-")[1])
+def _emit_events(ctx: Context, f: BinaryIO, job: joblog.JobRecord) -> None:
+    """Emit all events until the job's lock is free and its log is read to the end. `elapsed_s`:
+    from the beginning of the job to the event."""
+    split, port = LineSplitter(MAX_EVENT_BYTES), int(job.job.split("-")[1])
+    began = epoch(job.begin_event.get("since"))
     while True:
         ctx.client.check()
-        over = not _holds(ctx, job)
+        over = not _holds(ctx, job.job)
         for line in (
             line for block in iter(lambda: f.read(BLOCK), b"") for line in split.feed(block)
         ):
             event = joblog.parse_event(line)
             if event.get("event") not in (None, "begin", "end"):
-                ctx.client.emit(str(event.pop("event")), **{**event, "port": port})
+                elapsed = _seconds_between(began, epoch(event.get("at")))
+                more = {"port": port, "elapsed_s": elapsed}
+                ctx.client.emit(str(event.pop("event")), **{**event, **more})
         if over:
             return
         time.sleep(POLL_INTERVAL_S)
+
+
+def _seconds_between(begin: Optional[float], end: Optional[float]) -> Optional[float]:
+    return None if begin is None or end is None else max(0.0, end - begin)
 
 
 def _holds(ctx: Context, job: str) -> bool:

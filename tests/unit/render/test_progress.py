@@ -258,6 +258,15 @@ def test_a_followed_job_has_the_clock_of_its_own_start() -> None:
     ]
 
 
+def test_a_phase_that_is_told_late_counts_from_its_own_start() -> None:
+    late = {**WAIT, "elapsed_s": 50.0}
+    assert drawn([(5.0, {**JOB, "age_s": 55}), (5.0, late)])[-1] == (
+        "8100 jade  loading  55 s, 4.0 s left"
+    )
+    lines = followed([(5.0, {**JOB, "age_s": 55}), (5.0, late), (6.0, END)]).splitlines()
+    assert lines[-1] == "8100 jade: loading took 6.0 s"
+
+
 def on(port: int, event: Event) -> Event:
     return {**event, "port": port}
 
