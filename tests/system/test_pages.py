@@ -1,5 +1,5 @@
-"""The sessions of the README are what the program does: every command runs, with the output that
-is printed there. Figures may differ."""
+"""The sessions of the pages are what the program does: every command runs, with the output that is
+printed there. Figures may differ."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from tests.support.sources import ROOT
 from tests.support.studio import Studio, eventually, finished
 
 README = (ROOT / "README.md").read_text("utf-8")
+DISK = (ROOT / "docs" / "disk.md").read_text("utf-8")
 SESSION = re.compile(r"^```\n(\$ .*?)^```", re.M | re.S)
-FIGURE = re.compile(r"\d+(\.\d+)?( [smhd]| ms| min| [KMGTk]i?B)( \d\d [smh])?(?!\w)")
+FIGURE = re.compile(
+    r"\b[0-9a-f]{8}\b|\d+(\.\d+)?( [smhd]| ms| min| [KMGTk]i?B)( \d\d [smh])?(?!\w)"
+)
 SMALL, LARGE = "mlx-community/Qwen3-0.6B-4bit", "mlx-community/Qwen3-4B-4bit"
 
 
@@ -44,7 +47,7 @@ class PageStudio(Studio):
         """A text of the program with the ports of the page."""
         for number, port in enumerate(self.ports):
             text = re.sub(rf"\b{port}\b", f"810{number}", text)
-        return text
+        return text.replace(str(self.hub), "/Users/me/.cache/huggingface/hub")
 
     def run(self, session: str) -> None:
         """Run the commands of a session, and compare the outputs that it shows."""
@@ -101,6 +104,17 @@ def test_the_first_table(page_studio: Callable[..., PageStudio], fake_runtime: F
     os.kill(studio.entry("topaz")["process"]["pid"], 9)
     eventually(lambda: studio.port_row(studio.ports[3])["state"] == "failed")
     studio.run(SESSION.findall(README)[0])
+
+
+def test_the_content_of_the_cache(
+    page_studio: Callable[..., PageStudio], fake_runtime: FakeRuntime
+) -> None:
+    studio = page_studio(fake_runtime.table(), "chat")
+    studio.add(LARGE, model_files([" old"]))
+    studio.add(LARGE, model_files([" new and longer"]))
+    studio.must("init")
+    studio.add("lab/opal-4bit", model_files([" o"]))
+    studio.run(SESSION.findall(DISK)[0])
 
 
 @pytest.mark.slow
