@@ -50,6 +50,10 @@ def cannot_run() -> dict[str, str]:
         "lsof": (shutil.which("lsof") and shutil.which("ps"), "install lsof and ps (procps)"),
         "zsh": (shutil.which("zsh"), "install zsh"),
         "fish": (shutil.which("fish"), "install fish"),
+        "chromium": (
+            shutil.which("chromium") and shutil.which("chromedriver"),
+            "install chromium and chromedriver (chromium-driver)",
+        ),
     }
     return {marker: remedy for marker, (present, remedy) in wanted.items() if not present}
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from .actions import action_lines, plan_lines
-from .format import DASH, ago, cell, duration, printable, size, who
+from .format import (
+    DASH,
+    ago,
+    cell,
+    counted,
+    duration,
+    file_size,
+    printable,
+    size,
+    timestamp,
+    who,
+)
 from .style import Style
 from .table import Column, Listing, Row, table
 from .width import ARROW
@@ -43,9 +55,14 @@ def _block(row: Row) -> str:
         "server": ", ".join(filter(None, figures)),
         "job": row["job"],
     }
-    lines = [f"{cell(row['at'])}  {what_text(row)}{place}{slot}{took}"]
+    lines = [f"{_moment(row['at'])}  {what_text(row)}{place}{slot}{took}"]
     lines += [f"  {name:<8} {printable(text)}" for name, text in about.items() if text]
     return "\n".join([*lines, *(f"  {field_text(change)}" for change in row["changes"])])
+
+
+def page_result(result: dict[str, Any], style: Style) -> str:
+    changes = counted(result["count"], "change")
+    return f"wrote {printable(result['path'])}: {changes}, {file_size(result['size_bytes'])}"
 
 
 def undo_plan(result: dict[str, Any], style: Style) -> str:
@@ -53,6 +70,14 @@ def undo_plan(result: dict[str, Any], style: Style) -> str:
     row = result["change"]
     head = f"{cell(row['why'])}, {ago(row['at'])} by {who_text(row)}: {change_text(row)}"
     return "\n".join([head, *plan_lines(result["actions"])])
+
+
+def _moment(text: Any) -> str:
+    """A time in the local zone."""
+    at = timestamp(text)
+    if at is None:
+        return cell(text)
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def undo_question(result: dict[str, Any]) -> str:

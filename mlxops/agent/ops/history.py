@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..context import Context
 from ..history.choice import choose, require_known
 from ..history.rows import HistoryRow
+from ..history.samples import read_samples
+from ..history.series import to_series
 from ..history.sources import read_history
 
 DEFAULT_ROWS = 20
@@ -25,13 +27,20 @@ def history(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     chosen = [row for row in read.rows if choice.matches(row)]
     if not chosen:
         require_known(ctx, registry, choice, read.rows)
-    _warn(ctx, read.damaged, read.unreadable)
+    damaged, unreadable = read.damaged, read.unreadable
+    series: Dict[str, Any] = {}
+    if args.get("samples"):
+        samples = read_samples(ctx.site.state_dir)
+        series = {"samples": to_series(samples.records, choice.since), "slots": _slots(ctx)}
+        damaged, unreadable = damaged + samples.damaged, (*unreadable, samples.unreadable)
+    _warn(ctx, damaged, filter(None, unreadable))
     return {
         "changes": [_wire(ctx, row) for row in chosen[:count]],
         "more": len(chosen) > count,
         "whole": read.whole,
         "damaged": read.damaged,
         "registry_error": fault.to_wire() if fault else None,
+        **series,
     }
 
 
@@ -40,7 +49,12 @@ def _wire(ctx: Context, row: HistoryRow) -> Dict[str, Any]:
     return {**row.to_wire(), "slot_name": slot}
 
 
-def _warn(ctx: Context, damaged: int, unreadable: Any) -> None:
+def _slots(ctx: Context) -> Dict[str, Optional[str]]:
+    """port -> the name of its slot."""
+    return {str(port): ctx.site.slot_name(port) for port in ctx.site.ports}
+
+
+def _warn(ctx: Context, damaged: int, unreadable: Iterable[str]) -> None:
     for path in unreadable:
         ctx.client.emit("warning", message="cannot read %s: its part is missing" % path)
     if damaged:

@@ -15,6 +15,7 @@ from ..errors import (
     mlxops_command,
     to_mlxops_error,
 )
+from ..history.samples import sample_started
 from ..hub.checks import format_size
 from ..hub.fetch import download_in_job
 from ..jobs.begin import begin, interrupted_load
@@ -129,7 +130,8 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
             elif not plan.already_served:
                 with disk_reservation(ctx) as disk:
                     started = _load(ctx, job, plan, disk)
-                    job.note(start_s=round(started.seconds, 1))
+                    used = sample_started(ctx, request.port, plan.entry.name)
+                    job.note(start_s=round(started.seconds, 1), memory_bytes=used)
         evicted = job.undo.evicted
     refused = memory_refusal(plan) or startable.refusal(ctx, plan) if request.dry_run else None
     return {

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 
 from ..context import Context
 from ..errors import Locked
+from ..history.samples import sample_all
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports import remedies
@@ -24,8 +25,11 @@ from .port_rows import host_figures
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
-    port_plan = _plan(ctx, ctx.store.read())
+    registry = ctx.store.read()
+    evidence = _observe(ctx, registry)
+    port_plan = _plan(ctx, registry, evidence)
     if not dry:
+        sample_all(ctx, registry, evidence)
         truncate_logs(ctx)
         applied = tuple(_apply(ctx, action) for action in port_plan.actions)
         port_plan = port_plan._replace(
@@ -110,13 +114,16 @@ def _with_lost(
     return tuple(sorted([*port_plan.drift, *filter(None, lost)], key=lambda row: row.port or 0))
 
 
-def _plan(ctx: Context, registry: Registry) -> ReconcilePlan:
+def _observe(ctx: Context, registry: Registry) -> Dict[int, PortEvidence]:
     ports = {
         *ctx.site.ports,
         *(e.port for e in registry.entries.values() if e.port is not None),
     }
-    evidence = observe_ports(ctx, registry, sorted(ports))
-    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in ports})
+    return observe_ports(ctx, registry, sorted(ports))
+
+
+def _plan(ctx: Context, registry: Registry, evidence: Mapping[int, PortEvidence]) -> ReconcilePlan:
+    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in evidence})
 
 
 def _apply(ctx: Context, action: Action) -> Action:

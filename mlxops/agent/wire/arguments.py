@@ -113,6 +113,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "about": values.words,
         "count": values.count(1, values.MAX_ROWS),
         "since": values.moment,
+        "samples": values.flag,
     },
     "undo": {"about": values.words, "expect": values.word, **DRY},
     "follow": {"job": values.text},

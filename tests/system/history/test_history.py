@@ -62,6 +62,7 @@ def test_a_failure_has_its_reason_and_a_removed_entry_its_history(one: Studio) -
     assert error["hint"] == "did you mean gone?"
 
 
+@pytest.mark.slow
 def test_a_load_that_was_rolled_back_has_its_reason(one: Studio, fake_runtime: FakeRuntime) -> None:
     port = one.ports[0]
     one.must("load", "amber", port)
@@ -85,6 +86,7 @@ def test_a_broken_registry_and_damaged_lines_leave_the_history(one: Studio) -> N
     assert one.must("history")["registry_error"]["kind"] == "RegistryInvalid"
 
 
+@pytest.mark.slow
 def test_lines_and_job_logs_of_earlier_versions_are_read(one: Studio) -> None:
     port = one.ports[0]
     one.must("load", "amber", port)

@@ -1,0 +1,1 @@
+"""The page of `history --html`: one file without scripts and without external resources."""
