@@ -91,6 +91,10 @@ def grace() -> Decorator:
     return click.option("--grace", "grace_s", type=_Seconds(), metavar="SECONDS", help=text)
 
 
+def interval(text: str) -> Decorator:
+    return click.option("--interval", "interval_s", type=_Seconds(), metavar="SECONDS", help=text)
+
+
 def timeout(text: str) -> Decorator:
     return click.option("--timeout", "timeout_s", type=_Seconds(), metavar="SECONDS", help=text)
 

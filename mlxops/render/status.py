@@ -57,6 +57,22 @@ COLUMNS = (
         largest=True,
     ),
 )
+REQUESTS = Column(
+    name="REQ",
+    text=lambda p, _: cell(p.get("requests")),
+    key=lambda p: p.get("requests"),
+    weight=8,
+    right=True,
+    largest=True,
+)
+RATE = Column(
+    name="TOKENS/S",
+    text=lambda p, _: token_rate(p.get("tokens_per_s")),
+    key=lambda p: p.get("tokens_per_s"),
+    weight=8,
+    right=True,
+    largest=True,
+)
 # The results of --deep.
 DEEP = (
     *COLUMNS[:6],
@@ -69,16 +85,12 @@ DEEP = (
         right=True,
         largest=True,
     ),
-    Column(
-        name="TOKENS/S",
-        text=lambda p, _: token_rate(p.get("tokens_per_s")),
-        key=lambda p: p.get("tokens_per_s"),
-        weight=8,
-        right=True,
-        largest=True,
-    ),
+    RATE,
     *COLUMNS[6:],
 )
+# What --watch shows.
+WATCH = (*COLUMNS[:5], REQUESTS, RATE, *COLUMNS[5:])
+WATCHED = Listing("watched", WATCH, itemgetter("port"))
 LISTING = Listing("ports", DEEP, itemgetter("port"))
 
 

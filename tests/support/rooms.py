@@ -26,11 +26,13 @@ CLIENT = {
         "interrupts",
         "alarms",
         "unattended",
+        "watch",
         "agent.errors",
         "agent.wire.values",
         "agent.wire.slots",
         "__version__",
     ),
+    "watch": ("watch", "render", "hosts", "session", "interrupts", "agent.errors"),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "unattended": (
         "unattended",

@@ -17,7 +17,18 @@ from .port_rows import broken_rows, drift_rows, port_row, without_judgement
 
 WATCH_INTERVAL_S = 2.0
 MIN_WATCH_INTERVAL_S = 0.2
-ABOUT_JOB = ("job", "port", "why", "who", "from", "since", "phase", "step", "progress")
+ABOUT_JOB = (
+    "job",
+    "port",
+    "entry",
+    "why",
+    "who",
+    "from",
+    "since",
+    "phase",
+    "step",
+    "progress",
+)
 
 
 def watch(ctx: Context, args: Mapping[str, Any]) -> NoReturn:

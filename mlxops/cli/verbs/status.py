@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ...agent.errors import DriftFound, Usage, from_wire
-from ...render.status import LISTING, status_problems
+from ...render.status import LISTING, WATCHED, status_problems
 from ...render.status import deep as deep_text
 from ...render.status import status as status_text
 from .. import options, reporting
 from ..check_errors import drift_error, port_errors
 from ..reporting import Reporting
 from ..run import Answer, Result, Run
-from ..verb import verb
+from ..verb import only_with, verb
 from ..words.ports import port_words
+
+WATCH_INTERVAL_S = 2.0
 
 
 @verb(
@@ -24,7 +28,10 @@ from ..words.ports import port_words
     "mlxops status --deep",
     "mlxops status --all",
     "mlxops status --check -q --notify 'mail -s \"$MLXOPS_SUMMARY\" me'",
+    "mlxops status --watch               # ? shows the keys, q quits",
+    "mlxops status -w --json             # a line for each change",
     reads=True,
+    together=only_with("watched"),
 )
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
@@ -40,8 +47,40 @@ from ..words.ports import port_words
 @reporting.notify_option()
 @reporting.metrics_option()
 @options.timeout("Time limit per port for --deep (default 300).")
-@options.listing(LISTING)
+@click.option(
+    "-w",
+    "--watch",
+    "watched",
+    is_flag=True,
+    help="Keep showing it, with jobs and the last events; sends no requests (docs/watch.md).",
+)
+@options.interval(f"Time between two looks of --watch (default {WATCH_INTERVAL_S:g}).")
+@options.listing(LISTING, WATCHED)
 def status(
+    run: Run, ports: tuple[str, ...], watched: bool, interval_s: float | None, **more: Any
+) -> Answer:
+    """Show every port: what the registry says, what is running, and whether it answers.
+
+    "-" means unknown. DRIFT names a difference between registry and host; the lines below the table
+    give its reason and the next command. With --check -q, only those are shown."""
+    if watched:
+        _refuse(next((name for name, value in more.items() if value), None))
+        from .live import watch
+
+        return watch(run, ports, interval_s or WATCH_INTERVAL_S)
+    if interval_s is not None:
+        raise Usage("--interval needs --watch", "mlxops status --watch")
+    return _status(run, ports, **more)
+
+
+def _refuse(other: str | None) -> None:
+    """Usage if there is another option beside --watch."""
+    if other:
+        option = f"--{other.removesuffix('_s')}"
+        raise Usage(f"--watch cannot be used with {option}", "mlxops status --watch")
+
+
+def _status(
     run: Run,
     ports: tuple[str, ...],
     check: bool,
@@ -50,10 +89,6 @@ def status(
     metrics: str | None,
     timeout_s: float | None,
 ) -> Answer:
-    """Show every port: what the registry says, what is running, and whether it answers.
-
-    "-" means unknown. DRIFT names a difference between registry and host; the lines below the table
-    give its reason and the next command. With --check -q, only those are shown."""
     chosen = port_words(run.host, ports) or None
     if timeout_s is not None and not deep:
         raise Usage(

@@ -1,0 +1,1 @@
+"""The command line over a real SSH server: the live view."""
