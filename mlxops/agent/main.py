@@ -35,7 +35,7 @@ VERBS = {
     "restart": "load.restart",
     "unload": "unload.unload",
     "unload-all": "unload.unload_all",
-    "plan": "plan.plan",
+    "plan": "apply.plan",
     "apply": "apply.apply",
     "reconcile": "reconcile.reconcile",
     "logs": "logs.logs",
@@ -47,6 +47,7 @@ VERBS = {
     "undo": "undo.undo",
     "authorize": "authorize.authorize",
     "doctor": "doctor.doctor",
+    "discover": "discover.discover",
     "rank": "rank.rank",
 }
 # The arguments that may be words for a port or for the entry on it.
@@ -81,6 +82,7 @@ WORKS_WITHOUT_STATE_FOLDER = (
     "lock",
     "cancel",
     "doctor",
+    "discover",
     "history",
     "unload",
     "unload-all",

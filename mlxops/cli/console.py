@@ -85,6 +85,16 @@ class Console:
                     return word in ("y", "yes")
                 self.note("Please answer y or n.")
 
+    def ask(self, prompt: str) -> str | None:
+        """The words typed, None at the end of input; KeyboardInterrupt on Ctrl-C."""
+        try:
+            with raise_on(1):
+                line = self._answer(prompt)
+        except KeyboardInterrupt:
+            self.note("")
+            raise
+        return line.strip() if line else None
+
     def _answer(self, prompt: str) -> str:
         """The line typed; "" at the end of input."""
         import select

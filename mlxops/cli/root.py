@@ -51,7 +51,12 @@ GROUPS = {
         "demo": ("program:demo", "Try it on this machine"),
     },
 }
-HIDDEN = {"version": "program:version", "man": "program:man"}
+HIDDEN = {
+    "version": "program:version",
+    "man": "program:man",
+    "hosts add": "newhost:add",
+    "hosts use": "newhost:use",
+}
 VERBS = {verb: where for group in GROUPS.values() for verb, (where, _) in group.items()}
 SHORT_HELP = {verb: text for group in GROUPS.values() for verb, (_, text) in group.items()}
 COLUMN = 40

@@ -34,7 +34,7 @@ def _store_hosts(ctx: click.Context, param: click.Parameter, value: tuple[str, .
     store_flag(ctx, param, ",".join(value))
 
 
-def _hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
+def complete_hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     from ..agent.errors import MlxopsError
     from ..hosts.files import available
 
@@ -58,7 +58,7 @@ def _global_options(hidden: bool) -> list[click.Option]:
             metavar="NAME,...",
             multiple=True,
             callback=_store_hosts,
-            shell_complete=_hosts,
+            shell_complete=complete_hosts,
             text="Host(s), or --all",
         ),
         # Hidden: the help of --host names it, and so fits on a screen.

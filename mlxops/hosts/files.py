@@ -157,7 +157,9 @@ def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
     return ChosenHost(next(iter(candidates.values())), "the only host")
 
 
-def choose_hosts(names: list[str] | None, hosts_dir: str | None) -> list[Candidate]:
+def choose_hosts(
+    names: list[str] | None, hosts_dir: str | None, source: str = "--host"
+) -> list[Candidate]:
     """The host files of these names, in this order, or all, sorted by name; Usage if there is
     none, or no host of such a name."""
     known = available(hosts_dir)
@@ -167,7 +169,7 @@ def choose_hosts(names: list[str] | None, hosts_dir: str | None) -> list[Candida
         return [known[name] for name in sorted(known)]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise _unknown_host(unknown[0], "--host", known)
+        raise _unknown_host(unknown[0], source, known)
     return [known[name] for name in names]
 
 
@@ -229,7 +231,15 @@ def _trusted(path: Path) -> Table:
 
 def read_host(path: Path) -> Host:
     """The host that a file describes; Usage names file and key of the first error."""
-    top = _trusted(path)
+    return _host(path, _trusted(path))
+
+
+def parse_host(path: Path, text: str) -> Host:
+    """The host that this text describes, before it is written to `path`."""
+    return _host(path, hostfile.parse(path, text))
+
+
+def _host(path: Path, top: Table) -> Host:
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
     ssh, cron = _ssh(top.table("ssh"), path.stem), _cron(top.table("cron"))
     python, site = _studio(top.table("studio"))

@@ -77,6 +77,14 @@ def folders(hosts_dir: str | None) -> list[Folder]:
     return _usual()
 
 
+def new_file_folder(hosts_dir: str | None) -> Path:
+    """Where a new host file belongs: the folder that the user named, else the user's own."""
+    for folder in folders(hosts_dir):
+        if folder.named or folder.source == OWN:
+            return folder.path
+    raise Usage("HOME is not set", "name a folder: --hosts-dir DIR")
+
+
 def _usual() -> list[Folder]:
     own, checkout = _below_home("hosts"), checkout_hosts()
     return [

@@ -80,13 +80,19 @@ def _dotted(*parts: str) -> str:
 def read(path: Path) -> Table:
     """The top table of a TOML file; Usage if it cannot be read or is not TOML."""
     try:
-        return Table(path, tomllib.loads(path.read_text("utf-8")))
+        return parse(path, path.read_text("utf-8"))
     except OSError as exc:
         raise Usage(
             f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)
         ) from None
     except UnicodeDecodeError:
         raise Usage(f"{path}: is not UTF-8 text", f"save {path} as UTF-8", file=str(path)) from None
+
+
+def parse(path: Path, text: str) -> Table:
+    """The top table of this text, which is or will be the content of `path`."""
+    try:
+        return Table(path, tomllib.loads(text))
     except (ValueError, RecursionError) as exc:
         raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
 

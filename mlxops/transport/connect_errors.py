@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from ..agent.errors import HostKeyRefused, HostUnreachable, LoginRefused
 from .knownhosts import HostKeyStatus, fingerprint
 from .settings import Settings
 
-KEYSCAN_TYPES = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
+KEY_KINDS = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 HEADLINES = {
     "unknown": "the host key of {place} is not known",
     "changed": "THE HOST KEY OF {place} HAS CHANGED: "
@@ -29,37 +30,28 @@ def host_key_error(
     where = f" ({verdict.line.file}, line {verdict.line.line})" if verdict.line else ""
     headline = HEADLINES[verdict.status].format(place=settings.address_label)
     message = f"{headline}{where}: {key_type} {shown}"
-    check = (
-        f"compare it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{scan_type(key_type)}_key.pub"
-    )
     if verdict.status == "revoked":
         hint = "do not connect; ask the person who revoked it"
     else:
-        trust = trust_command(settings, key_type, verdict)
-        hint = f"{check} ; if it is the same, trust it with: {trust}"
-    return HostKeyRefused(
-        message, hint, fingerprint=shown, key_type=key_type, verdict=verdict.status
-    )
+        shows = f"ssh-keygen -lf /etc/ssh/ssh_host_{key_kind(key_type)}_key.pub"
+        accept = accept_command(settings, verdict)
+        hint = f"compare it with `{shows}` on the host; if it is the same, answer yes to: {accept}"
+    facts = {"fingerprint": shown, "key_type": key_type, "verdict": verdict.status}
+    return HostKeyRefused(message, hint, key=base64.b64encode(blob).decode(), **facts)
 
 
-def scan_type(key_type: str) -> str:
-    return KEYSCAN_TYPES.get(key_type, "ecdsa")
+def key_kind(key_type: str) -> str:
+    return KEY_KINDS.get(key_type, "ecdsa")
 
 
-def trust_command(settings: Settings, key_type: str, verdict: HostKeyStatus) -> str:
-    """The command that adds this key to known_hosts and removes the one it replaces."""
-    file = settings.known_hosts[0] if settings.known_hosts else "~/.ssh/known_hosts"
+def accept_command(settings: Settings, verdict: HostKeyStatus) -> str:
+    """The command that asks whether to add the key to known_hosts; it removes the one that the key
+    replaces."""
     forget = ""
     if verdict.line:
         name, listed_in = shlex.quote(settings.key_names[0]), shlex.quote(verdict.line.file)
         forget = f"ssh-keygen -R {name} -f {listed_in} && "
-    if settings.host_key_alias or settings.proxy_jump or settings.proxy_command:
-        # ssh-keyscan supports neither aliases nor proxies.
-        asking = f"-o StrictHostKeyChecking=ask -o UserKnownHostsFile={shlex.quote(file)}"
-        return f"{forget}ssh {asking} {settings.alias} true"
-    port = "" if settings.port == 22 else f"-p {settings.port} "
-    scan = f"ssh-keyscan -t {scan_type(key_type)} {port}{shlex.quote(settings.hostname)}"
-    return f"{forget}{scan} >> {shlex.quote(file)}"
+    return f"{forget}{settings.command} true"
 
 
 def login_error(

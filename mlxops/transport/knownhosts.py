@@ -7,6 +7,7 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -117,3 +118,17 @@ def known_types(keys: list[KnownKey]) -> list[str]:
         for kind in known
         for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])
     ]
+
+
+def append_key(path: str, name: str, key_type: str, key: str) -> None:
+    """Add a line to a known_hosts file, which is created if there is none. `key`: in base64."""
+    folder = os.path.dirname(path)
+    if folder:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+        broken = end and file.read(1) != b"\n"
+        line = f"{name} {key_type} {key}\n".encode()
+        file.write(b"\n" + line if broken else line)

@@ -21,6 +21,7 @@ CLIENT = {
         "client_state",
         "known_warnings",
         "doctor",
+        "host_setup",
         "hub",
         "demo",
         "interrupts",
@@ -44,6 +45,7 @@ CLIENT = {
     ),
     "render": ("render", "agent.errors", "agent.ports.remedies"),
     "doctor": ("transport", "hosts", "agent.errors"),
+    "host_setup": ("transport", "hosts", "agent.errors"),
     "session": (
         "bundle",
         "transport",

@@ -1,4 +1,5 @@
-"""apply: do what plan says. The result has a row for every port, also if some failed."""
+"""plan and apply: what each port should serve. The result has a row for every port, also if some
+failed."""
 
 from __future__ import annotations
 
@@ -31,6 +32,11 @@ LOAD_ERRORS: Mapping[str, Type[MlxopsError]] = {
     "ModelElsewhere": AssignmentConflict,
     "TooBig": NotEnoughMemory,
 }
+
+
+def plan(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """What apply would do, port by port; changes nothing."""
+    return prepare(ctx, options_of(ctx, args)).plan.to_wire()
 
 
 def apply(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -23,6 +23,7 @@ PLAN: Dict[str, Check] = {
 
 ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "list": {},
+    "discover": {},
     "show": {"what": values.port_or_word},
     "fit": {
         "model": values.text,

@@ -21,6 +21,8 @@ from ..verb import verb
     "mlxops hosts",
     "mlxops hosts -o name",
     "mlxops hosts --hosts-dir ~/hosts",
+    "mlxops hosts add studio        # write a host file: mlxops hosts add --help",
+    "mlxops hosts use studio        # make it the default: mlxops hosts use --help",
     together=True,
 )
 @options.listing(LISTING)

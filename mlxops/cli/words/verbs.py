@@ -79,8 +79,16 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 MAX_WORD_LENGTH = 50
 
 
+# Verbs of two words, which are one in the list of verbs.
+TWO_WORDS = ("hosts add", "hosts use")
+
+
 def without_aliases(words: Sequence[str]) -> list[str]:
-    """The words of a command line with the verb of an alias in its place."""
+    """The words of a command line with the verb of an alias in its place, and a verb of two words
+    as one."""
+    two = " ".join(words[:2])
+    if two in TWO_WORDS:
+        return [two, *words[2:]]
     return [*ALIASES.get(words[0], words[:1]), *words[1:]]
 
 

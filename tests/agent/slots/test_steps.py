@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.ops.apply import apply
+from mlxops.agent.ops.apply import apply, plan
 from mlxops.agent.ops.init import init
-from mlxops.agent.ops.plan import plan
 from mlxops.agent.procs import local_procs
 from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site

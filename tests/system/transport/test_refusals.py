@@ -39,8 +39,9 @@ def refused(server: Sshd, **ssh: Any) -> MlxopsError:
 
 
 def follow(hint: str) -> None:
-    """Run the command that comes last in a hint."""
-    command = hint.rpartition("trust it with: ")[2]
+    """Run the command that comes last in a hint, and answer yes."""
+    before, _, ssh = hint.rpartition("answer yes to: ")[2].rpartition("ssh -")
+    command = f"{before}ssh -o StrictHostKeyChecking=accept-new -{ssh}"
     subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=30)
 
 
@@ -76,7 +77,7 @@ def test_revoked_host_key_is_refused_though_it_is_listed(server: Sshd) -> None:
     server.known_hosts.write_text(f"{line}@revoked * {line.partition(' ')[2]}")
     fault = refused(server)
     assert isinstance(fault, HostKeyRefused)
-    assert "revoked" in fault.message and "ssh-keyscan" not in fault.hint
+    assert "revoked" in fault.message and "answer yes" not in fault.hint
 
 
 def test_stricthostkeychecking_no_does_not_open_the_door(
@@ -223,7 +224,7 @@ def test_hint_for_an_alias_is_ssh_itself(
     monkeypatch.setenv("PATH", ssh_config(tmp_path / "bin", config))
     fault = refused(server, host="st", port=None)
     assert isinstance(fault, HostKeyRefused)
-    assert fault.hint.endswith("st true") and "ssh-keyscan" not in fault.hint
+    assert fault.hint.endswith("st true")
     server.known_hosts.write_text(server.known_line("the-studio"))
     assert run_there(host_for(server, Path("/unused"), host="st", port=None), HELLO) == "hello\n"
 

@@ -1,0 +1,1 @@
+"""Values in, values out: model folders and the options of a model."""
