@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,8 @@ def _read(path: Path) -> bytes:
 
 def write_json(name: str, value: Any) -> None:
     """Replace a file in one step, readable by this account only. A failure is ignored."""
+    import tempfile  # it takes longer than reading the file does
+
     where = folder()
     if where is None:
         return

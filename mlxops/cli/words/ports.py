@@ -56,7 +56,7 @@ def _range(host: Host, first: int, last: int) -> list[int]:
     """The ports from first to last; Usage if it is reversed, or if some are not the host's."""
     word = f"{first}-{last}"
     if first > last:
-        raise Usage(f"the range {word} is reversed", f"{last}-{first}", port=word)
+        raise Usage(f"the range {word} is reversed", f"did you mean {last}-{first}?", port=word)
     known: list[int] = host.site["ports"]
     inside = [port for port in known if first <= port <= last]
     outside = set(range(first, last + 1)) - set(known)
