@@ -59,7 +59,8 @@ def call(
 
 def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
     """The request as one line."""
-    who = {"user": user(), "from": os.uname().nodename}
+    machine = os.uname().nodename + (" (cron)" if host.by_cron else "")
+    who = {"user": user(), "from": machine}
     return wire.encode(
         {"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who}
     )

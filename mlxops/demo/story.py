@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 
 from ..agent.errors import Failed
-from ..render import actions, entries, ports, status
+from ..render import actions, entries, history, ports, restart, status
 from ..render.style import Style, style_for
 from .stage import MODELS, Print, Result, Stage, answer_of
 
@@ -30,7 +30,9 @@ def run(say: Print) -> None:
         story.register_models()
         story.swap_models()
         story.check_status()
+        story.restart_model()
         story.unload_all()
+        story.show_history()
     say(SUMMARY)
 
 
@@ -71,6 +73,22 @@ class Story:
         )
         plan = self._verb("mlxops reconcile", "reconcile", actions.change_summary, dry_run=False)
         self._expect(plan["actions"] == [] == plan["drift"], "reconcile has nothing to do")
+
+    def restart_model(self) -> None:
+        """Restart the second model, as after a change of its entry."""
+        result = self._verb(
+            f"mlxops restart {self._port}", "restart", restart.restart_result, ports=[self._port]
+        )
+        rows = [(row["ok"], row["entry"], row["state"]) for row in result["ports"]]
+        name = list(MODELS.values())[1].lower()
+        self._expect(rows == [(True, name, "ready")], f"{name} is ready again")
+
+    def show_history(self) -> None:
+        """Show what the demo did."""
+        result = self._verb("mlxops history", "history", history.history_table)
+        done = [(row["what"], row["outcome"]) for row in reversed(result["changes"])]
+        steps = ["init", "load", "load", "restart", "unload"]
+        self._expect(done == [(step, "done") for step in steps], "every change is on record")
 
     def unload_all(self) -> None:
         done = self._verb(

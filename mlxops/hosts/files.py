@@ -53,7 +53,7 @@ class Host:
     """One host file. `site` describes the machine, as it is sent with each request.
 
     `named_folder`: the folder it was read from, if the user named one. `cron`: its [cron] table.
-    """
+    `by_cron`: this is a run of cron's line."""
 
     name: str
     path: Path
@@ -63,6 +63,7 @@ class Host:
     site: dict[str, Any]
     named_folder: Path | None = None
     cron: CronLogin = CronLogin()
+    by_cron: bool = False
 
     @property
     def slots(self) -> dict[str, int]:
@@ -78,7 +79,8 @@ class Host:
         agent, its key is not replaced by one of an agent."""
         given = {key: value for key, value in asdict(self.cron).items() if value is not None}
         only = self.ssh.identities_only or self.cron.identity_file is not None
-        return replace(self, ssh=replace(self.ssh, **given, identities_only=only))
+        login = replace(self.ssh, **given, identities_only=only)
+        return replace(self, ssh=login, by_cron=True)
 
     def port(self, word: str) -> int:
         """The port with this number or slot name; Usage for any other word."""

@@ -40,7 +40,8 @@ def test_it_proves_the_swap(begin: list[str], tmp_path: Path) -> None:
     assert process.returncode == 0, output
     assert [output.count(answer_of(name)) for name in MODELS.values()] == [1, 1]
     steps = [line.split()[2] for line in output.splitlines() if line.startswith("$ mlxops")]
-    assert steps == ["init", "list", "load", "load", "status", "reconcile", "unload-all"]
+    changes = ["init", "list", "load", "load", "status", "reconcile", "restart", "unload"]
+    assert steps == [*changes, "history"]
     assert output.splitlines()[-1].startswith("Proven: ")
 
 
