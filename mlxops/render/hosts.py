@@ -25,7 +25,7 @@ LISTING = Listing("hosts", COLUMNS, itemgetter("name"))
 
 def host_table(result: dict[str, Any], style: Style) -> str:
     """One row per host, a star before the one in use; below them the files, and which of them are
-    broken, hidden or ignored."""
+    broken, shadowed or ignored."""
     return "\n".join([table(COLUMNS, result["hosts"], style), *_remarks(result, style)])
 
 
@@ -43,8 +43,8 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
             f"  next: {printable(host['hint'])}",
         )
     ]
-    hidden = [
-        f"hidden: {printable(one['path'])} (by {printable(one['by'])})"
+    shadowed = [
+        f"shadowed: {printable(one['path'])} (by {printable(one['by'])})"
         for one in result["shadowed"]
     ]
     unused = [
@@ -52,7 +52,7 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
         for path in result["unused"]
     ]
     note = [f"note: {printable(result['note'])}"] if result["note"] else []
-    return [*files, *wrong, *hidden, *unused, *note]
+    return [*files, *wrong, *shadowed, *unused, *note]
 
 
 def _why(host: dict[str, Any]) -> str:
