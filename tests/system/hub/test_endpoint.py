@@ -61,6 +61,7 @@ def no_hub() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_no_hub_is_named_in_few_words(pointed: Pointed, no_hub: str) -> None:
     answer = pointed(no_hub).mlxops("fit", "tiny/onyx")
     assert answer.exit == 9

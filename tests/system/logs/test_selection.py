@@ -115,6 +115,7 @@ def test_several_logs_are_followed_together_and_filtered(local: Studio, ctrl_c: 
     process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_the_log_of_a_model_that_did_not_start_is_found_by_its_name(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
