@@ -22,16 +22,17 @@ _PLACE = re.compile(r"^[\w.]+:[\w<>]+:\d+\s*[|-]\s*(?:✦\s*)?")
 _TRAILERS = ("Traceback (most recent call last)", "Application startup failed")
 
 
-def last_error(lines: Sequence[str]) -> str:
-    """The last error of a log, in one line; "" if there is none. A message that goes on is
-    continued with the beginning of its next line."""
+def last_error(lines: Sequence[str], or_line: bool = False) -> str:
+    """The last error of a log, in one line; if there is none "", or with `or_line` the last line
+    that is not empty. A message that goes on is continued with the beginning of its next line."""
     for number in range(len(lines) - 1, -1, -1):
         text = _error_of(COLOUR.sub("", lines[number]).rstrip())
         if text:
             if text.endswith(":") and number + 1 < len(lines):
                 text += " %s …" % COLOUR.sub("", lines[number + 1]).strip().rstrip(",")
             return text[:MAX_CAUSE_LENGTH]
-    return ""
+    plain = (COLOUR.sub("", line).strip() for line in reversed(lines if or_line else ()))
+    return next(filter(None, plain), "")[:MAX_CAUSE_LENGTH]
 
 
 def _error_of(line: str) -> Optional[str]:

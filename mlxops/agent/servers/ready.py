@@ -145,7 +145,7 @@ def _check_alive(procs: Procs, start: StartingServer) -> None:
         )
         raise _failure(start, text % ", ".join(map(str, pids)))
     text = "%s before it was ready%s" % (_ended(status), _given_up(start))
-    raise _failure_by_log(start, text)
+    raise _failure_by_log(start, text, or_line=True)
 
 
 def _in_background(procs: Procs, start: StartingServer) -> Tuple[int, ...]:
@@ -281,10 +281,10 @@ def _failure(start: StartingServer, what: str) -> NotReady:
     )
 
 
-def _failure_by_log(start: StartingServer, what: str) -> NotReady:
-    """The same with the last error of the log first, if there is one."""
+def _failure_by_log(start: StartingServer, what: str, or_line: bool = False) -> NotReady:
+    """The same with the last error of the log first, or with its last line."""
     error = _failure(start, what)
-    cause = last_error(log_tail(start.log, MAX_CAUSE_LINES))
+    cause = last_error(log_tail(start.log, MAX_CAUSE_LINES), or_line)
     if cause:
         error.message = "%s did not start on port %d: %s (%s)" % (
             start.subject,

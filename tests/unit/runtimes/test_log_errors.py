@@ -64,5 +64,11 @@ def test_the_last_error_is_the_cause(lines: list[str], cause: str) -> None:
     assert last_error(lines) == cause
 
 
+def test_without_an_error_the_last_line_may_do() -> None:
+    lines = ["loading", "\x1b[31mout of memory\x1b[0m", "  "]
+    assert (last_error(lines), last_error(lines, or_line=True)) == ("", "out of memory")
+    assert last_error([], or_line=True) == ""
+
+
 def test_a_cause_is_bounded() -> None:
     assert len(last_error(["ValueError: " + "x" * 10_000])) == MAX_CAUSE_LENGTH
