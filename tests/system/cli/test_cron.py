@@ -1,4 +1,5 @@
-"""The crontab line, run by a real cron daemon: bare environment, no terminal, over SSH."""
+"""The crontab line, managed by the real crontab and run by a real cron daemon: bare environment, no
+terminal, over SSH."""
 
 from __future__ import annotations
 
@@ -95,3 +96,50 @@ def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(
     kept = list((studio.folder / "cron-home" / ".local/state/mlxops").iterdir())
     assert all(path.name.startswith("reconcile-studio-") for path in kept)
     assert sorted(path.name.split(".", 1)[1] for path in kept) == ["lock", "told.json"]
+
+
+OTHERS = b'MAILTO=""\n# caf\xe9\n 0 5 * * 1 true   # mlxops: another\n'
+
+
+@pytest.fixture
+def own_crontab() -> Iterator[Callable[[], bytes]]:
+    """A crontab with lines of others; returns a function that reads it."""
+    with crontab(""):
+        subprocess.run(["crontab", "-"], input=OTHERS, check=True)
+        yield lambda: subprocess.run(["crontab", "-l"], capture_output=True).stdout
+
+
+def test_the_real_crontab_keeps_every_other_line(
+    studio: Studio, own_crontab: Callable[[], bytes]
+) -> None:
+    earlier = b"*/5 * * * * /opt/bin/mlxops --host studio reconcile -q\n"
+    subprocess.run(["crontab", "-"], input=earlier + OTHERS, check=True)
+    assert studio.must("cron", "install", "--dry-run")["diff"] and own_crontab() == earlier + OTHERS
+    notify = "printf '%s' \"$MLXOPS_SUMMARY\" > /dev/null"
+    for changed in (True, False):
+        result = studio.must("cron", "install", "--every", "10", "--notify", notify)
+        assert result["changed"] is changed
+        line, rest = own_crontab().split(b"\n", 1)
+        assert rest == OTHERS and line.startswith(b"*/10 * * * * ")
+        assert line.endswith(b" # mlxops: studio") and b"\\%s" in line
+    assert studio.must("cron", "show")["lines"] == [line.decode()]
+    assert studio.must("cron", "remove")["changed"] is True and own_crontab() == OTHERS
+
+
+def test_an_installed_line_notifies_and_writes_metrics(
+    studio: Studio, stale: Callable[[], None]
+) -> None:
+    stale()
+    sent, metrics = studio.folder / "sent", studio.folder / "studio.prom"
+    notify = f'date +%s > {studio.folder}/at; cat >> {sent}; echo "$MLXOPS_EXIT" >> {sent}'
+    more = ("--notify", notify, "--metrics", str(metrics))
+    with crontab(f"HOME={studio.folder}/cron-home\n"):
+        studio.must("cron", "install", "--every", "1", *more)
+        with daemon():
+            eventually(sent.exists, FIRES_WITHIN_S)
+            eventually(lambda: sent.read_text().endswith("11\n"))
+    lines = sent.read_text().splitlines()
+    assert len(lines) == 2 and lines[0].startswith(f"freed {studio.ports[0]} (amber)"), lines
+    assert 'mlxops_drift{host="studio",kind="lost"} 1' in metrics.read_text()
+    assert metrics.stat().st_mode & 0o777 == 0o644
+    assert (studio.folder / "at").read_text().strip().isdecimal()
