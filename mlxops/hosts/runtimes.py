@@ -34,6 +34,18 @@ APP_SERVERS = (
 )
 
 
+def unknown_runtime(site: dict[str, Any]) -> str:
+    """A warning if no runtime has the name that the host file gives as its default; else ""."""
+    import difflib
+
+    name, known = site["runtime"]["name"], [*RUNTIMES, *site["runtimes"]]
+    if name in known:
+        return ""
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    meant = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"[runtime] name: no runtime is called {name!r} ({meant})"
+
+
 def read(table: Table) -> dict[str, Any]:
     """Runtime name -> row, as it is sent; for a built-in runtime only its command. Usage for an
     incomplete row."""

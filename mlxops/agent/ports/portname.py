@@ -31,6 +31,7 @@ INCLUDES_LOST = (
     "plan",
     "apply",
 )
+PLAN_VERBS = ("plan", "apply")
 # For these, the name of an entry that is not loaded never means a port where another model is
 # loaded.
 STOP_VERBS = ("unload", "cancel", "restart", "show")
@@ -71,9 +72,12 @@ def _entry_word(ctx: Context, verb: str, word: str) -> str:
     if port is None:
         return word
     registry, fault = ctx.store.read_or_empty()
-    if fault or resolve.find_exact(registry, word) is not None:
-        return word
+    named = None if fault else resolve.find_exact(registry, word)
     there = registry.holders(port) or registry.lost(port)
+    if fault or named is not None:
+        if named is not None and verb in ENTRY_ARGUMENTS and not word.isdecimal():
+            _refuse_two_entries(verb, word, named, port, there)
+        return word
     what = "%s is %s, not a model" % (word, "a port" if word.isdecimal() else "port %d" % port)
     if len(there) != 1:
         raise Usage("%s, and no model is loaded there" % what, "mlxops list", word=word)
@@ -84,6 +88,20 @@ def _entry_word(ctx: Context, verb: str, word: str) -> str:
     more = ["PORT"] if verb == "load" else ["NEW"] if verb == "rename" else []
     hint = mlxops_command(verb, name, *more)
     raise Usage("%s; the model there is %s" % (what, name), hint, word=word, entry=name)
+
+
+def _refuse_two_entries(
+    verb: str, word: str, named: Entry, port: int, there: Tuple[Entry, ...]
+) -> None:
+    """ModelAmbiguous for the name of a slot where another model is, and of an entry."""
+    if not there or named.name in [entry.name for entry in there]:
+        return
+    text = "%r is an entry, and the slot of port %d, where %s is" % (word, port, there[0].name)
+    other = mlxops_command(verb, there[0].name)
+    hint = "%s (the model on %d)" % (other, port)
+    if named.repo_id and named.repo_id != word:
+        hint = "%s (the entry) or %s" % (mlxops_command(verb, named.repo_id), hint)
+    raise ModelAmbiguous(text, hint, word=word, entry=named.name, slot_port=port)
 
 
 def _port_or_slot(site: Site, word: str) -> Optional[int]:
@@ -135,7 +153,8 @@ class PortResolver:
 
     def _of_entry(self, word: str, entry: Optional[Entry], registry: Registry) -> int:
         if entry is None:
-            return self._of_part(word, registry)
+            declared = self._declared_port(word)
+            return self._of_part(word, registry) if declared is None else declared
         there = self._port_of(entry, registry)
         if there is None:
             raise self._not_loaded(word, entry)
@@ -143,13 +162,23 @@ class PortResolver:
 
     def _port_of(self, entry: Entry, registry: Registry) -> Optional[int]:
         """The port that an entry is on, or is being loaded on; for some verbs also the free port
-        that it wants."""
+        that it wants; for a plan, the one for which its model is declared."""
+        declared = self._declared_port(entry.repo_id)
+        if declared is not None:
+            return declared
         if self._loading is None:
             self._loading = reservations.loading_entries(self._ctx)
         there = entry.port if entry.port is not None else self._loading.get(entry.name)
         if there is not None or self._verb not in INCLUDES_LOST or entry.wanted is None:
             return there
         return None if registry.holders(entry.wanted) else entry.wanted
+
+    def _declared_port(self, repo_id: str) -> Optional[int]:
+        if self._verb not in PLAN_VERBS or not repo_id:
+            return None
+        slots = self._ctx.site.slots.values()
+        ports = [slot.port for slot in slots if (slot.model or "").lower() == repo_id.lower()]
+        return ports[0] if len(ports) == 1 else None
 
     def _not_loaded(self, word: str, entry: Entry) -> Usage:
         planned = entry.slot if entry.slot in self._ctx.site.ports else None

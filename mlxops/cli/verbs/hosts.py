@@ -8,6 +8,7 @@ from ...agent.errors import Failed, Usage
 from ...agent.wire.slots import slot_warnings
 from ...hosts import files as host_files
 from ...hosts import folders as hostfolders
+from ...hosts import runtimes as hostruntimes
 from ...hosts.files import ChosenHost, Host
 from ...hosts.folders import Candidate
 from ...render.hosts import LISTING, host_table
@@ -77,7 +78,7 @@ def _row(candidate: Candidate, choices: list[ChosenHost]) -> dict[str, Any]:
     }
     try:
         host = host_files.read_host(candidate.path)
-        return {**row, **_connection(host), "warnings": slot_warnings(host.site["slots"])}
+        return {**row, **_connection(host), "warnings": _warnings(host)}
     except Usage as wrong:
         return {
             **row,
@@ -87,6 +88,11 @@ def _row(candidate: Candidate, choices: list[ChosenHost]) -> dict[str, Any]:
             "error": wrong.message,
             "hint": wrong.hint,
         }
+
+
+def _warnings(host: Host) -> list[str]:
+    runtime = hostruntimes.unknown_runtime(host.site)
+    return [*([runtime] if runtime else []), *slot_warnings(host.site["slots"])]
 
 
 def _connection(host: Host) -> dict[str, Any]:

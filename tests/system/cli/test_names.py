@@ -254,6 +254,31 @@ def test_a_port_stands_for_the_entry_on_it_where_that_is_harmless(one: Studio) -
 
 
 @pytest.mark.slow
+def test_apply_takes_the_model_that_is_declared(one: Studio) -> None:
+    first, second, _ = one.ports
+    one.declare({first: "tiny/amber", second: "tiny/new"})
+    for word, port in (("amber", first), ("tiny/amber", first), ("tiny/new", second)):
+        assert [row["port"] for row in ask(one, "plan", ports=[word])["rows"]] == [port]
+    assert "is not loaded on any port" in refusal(one, "plan", ports=["jade"]).message
+
+
+@pytest.mark.slow
+def test_set_refuses_a_name_that_is_an_entry_and_the_slot_of_another(one: Studio) -> None:
+    port = one.ports[0]
+    rename(one, "jade", one.slot(port))
+    ask(one, "load", model="amber", port=port)
+    for verb, key, more in (("set", "name", {"changes": {"revision": "r"}}), ("fit", "model", {})):
+        refused = refusal(one, verb, **{key: one.slot(port)}, **more)
+        assert refused.kind == "ModelAmbiguous"
+        assert refused.hint == f"mlxops {verb} tiny/jade (the entry) or mlxops {verb} amber " + (
+            f"(the model on {port})"
+        )
+    ask(one, "set", name="tiny/jade", changes={"revision": "r"})
+    assert one.entry(one.slot(port))["revision"] == "r"
+    ask(one, "rename", name=one.slot(port), new="jade")
+
+
+@pytest.mark.slow
 def test_a_lost_model_stands_for_the_port_that_it_wants(one: Studio) -> None:
     first = one.ports[0]
     ask(one, "load", model="amber", port=first)

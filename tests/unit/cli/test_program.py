@@ -42,6 +42,12 @@ def test_hosts_warns_of_slots_that_conflict(lab: Path) -> None:
     assert Ended(Studio(), "hosts").err.startswith("warning: lab: slots 8100 and 8101 declare")
 
 
+def test_hosts_warns_of_a_runtime_that_does_not_exist(lab: Path) -> None:
+    (lab / "hosts" / "lab.toml").write_text(f'{HOST_FILE}[runtime]\nname = "mlx-openai"\n')
+    (warning,) = Ended(Studio(), "hosts", "--json").document["result"]["warnings"]
+    assert "no runtime is called 'mlx-openai' (did you mean mlx-openai-server?)" in warning
+
+
 def test_the_version_is_told_the_usual_way_too() -> None:
     assert Ended(Studio(), "--version").out == Ended(Studio(), "version").out
     assert Ended(Studio(), "--version").code == 0
