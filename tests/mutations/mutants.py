@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .applymutants import APPLIED
+from .historymutants import CHRONICLED
 from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
@@ -340,4 +341,5 @@ MUTANTS = (
     *SUPERVISED,
     *PLANNED,
     *APPLIED,
+    *CHRONICLED,
 )

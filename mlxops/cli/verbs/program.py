@@ -54,6 +54,8 @@ def demo(run: Run) -> Answer:
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
         raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None
 
+    # Of a failure, show the server's log: it is removed with everything else.
+    run.flags.verbose = True
     with raise_on(1):
         run_demo(run.console.note if run.flags.json else run.console.print_now)
     return Answer({}, None)

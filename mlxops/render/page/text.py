@@ -14,7 +14,8 @@ MAX_TEXT = 300
 def esc(value: Any, longest: int = MAX_TEXT) -> str:
     """A value as text and as the value of a quoted attribute."""
     text = DASH if value is None or value == "" else printable(str(value)[: longest + 1])
-    return html.escape(text if len(text) <= longest else text[: longest - 1] + "…", quote=True)
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return html.escape(cut, quote=True)
 
 
 def moment(at: float, form: str = "%d %b %H:%M") -> str:
