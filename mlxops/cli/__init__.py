@@ -58,6 +58,8 @@ def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:
     except HelpRequested as request:
         text = {"help": str(request)}
         return Answer(text, lambda result, style: str(result["help"]), verbatim=True), None
+    except OutputClosed:
+        return Answer(None), None  # a verb that prints as it goes
     except (Exception, KeyboardInterrupt) as exc:
         if run.flags.debug or os.environ.get("MLXOPS_DEBUG"):
             run.console.note(traceback_text(exc))

@@ -17,6 +17,7 @@ BENCHES = sorted(
 SHORTEST = {
     "apply": ("--rounds", "1", "--ports", "2"),
     "load": ("--rounds", "1"),
+    "many": ("--rounds", "1", "--hosts", "2"),
     "memory": ("--tokens", "50", "--family", "llama"),
     "speed": ("--rounds", "1"),
 }

@@ -19,6 +19,7 @@ from .load import ASK_ABOVE_BYTES
     "mlxops disk --prune --dry-run",
     "mlxops disk --prune",
     "mlxops disk --prune mlx-community/Qwen3-4B-4bit --yes",
+    reads=lambda given: given["dry_run"] or not given["prune"],
 )
 @options.model("repos", nargs=-1, metavar="[REPO|ENTRY]...")
 @click.option("--prune", is_flag=True, help="Remove what is unused, after a question.")

@@ -185,3 +185,13 @@ def test_hosts_complete_after_a_comma(lab: Path) -> None:
     context = root.make_context("mlxops", [], resilient_parsing=True, obj=Run(Console.standard()))
     assert hosts.answers
     assert [one.value for one in option.shell_complete(context, "alpha,b")] == ["alpha,beta"]
+
+
+def test_a_reader_that_has_gone_ends_the_output_quietly(lab: Path) -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    hosts, err = Hosts(lab, a=ENTRIES, b=ENTRIES), io.StringIO()
+    assert main(["list", "--all"], Run(Console(Gone(), err), hosts)) == 0
+    assert "error" not in err.getvalue()
