@@ -52,7 +52,7 @@ def test_it_shows_what_is_there_and_follows_each_change(served: Studio, opened: 
     served.must("load", "jade", second)
     screen.until("jade", f"load jade {second}")
     os.kill(served.entry("jade")["process"]["pid"], signal.SIGSTOP)
-    screen.until("unresponsive", "is stopped", f"next: mlxops restart {second}")
+    screen.until("unresponsive", "answer HTTP: pid", f"next: mlxops restart {second}")
     os.kill(served.entry("jade")["process"]["pid"], signal.SIGCONT)
     screen.gone("unresponsive")
     served.must("unload", second)
