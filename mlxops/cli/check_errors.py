@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shlex
 
-from ..agent.errors import DriftFound, Failed, MlxopsError
+from ..agent.errors import DriftFound, Failed, MlxopsError, from_wire
 from .run import Result
 
 # Checks that test no answer: status has the reason and the next command.
 _OF_STATUS = ("registry", "state")
+
+
+def registry_fault(result: Result) -> MlxopsError | None:
+    """Why the registry cannot be read, if the answer did without it."""
+    return from_wire(result["error"]) if result.get("error") else None
 
 
 def port_errors(

@@ -75,11 +75,11 @@ def _declared(result: dict[str, Any]) -> str:
 def _gone(result: dict[str, Any]) -> str:
     if result.get("entry"):
         return f"{printable(result['entry'])} was unloaded"
-    return (
-        f"pid {printable(result['pid'])} was stopped (not in the registry)"
-        if result.get("pid")
-        else "leftover processes were stopped"
-    )
+    if not result.get("pid"):
+        return "leftover processes were stopped"
+    model = f", which served {printable(result['model'])}," if result.get("model") else ""
+    unknown = "" if result.get("registry_changed") is False else " (not in the registry)"
+    return f"pid {printable(result['pid'])}{model} was stopped{unknown}"
 
 
 def servers_to_stop(ports: list[dict[str, Any]]) -> str:

@@ -3,7 +3,6 @@ looks mistyped."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import stat
@@ -12,14 +11,12 @@ from typing import Iterator, List
 from ..context import Context
 from ..errors import MlxopsError, mlxops_command
 from ..jobs.job import lock_path
+from ..ports.expected import edit_faults
 from ..registry import copies
-from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry
-from ..registry.resolve import is_repo_id
 from .finding import ERROR, OK, WARNING, Finding, join_some
 
 CHECK, EDITS = "registry writes", "registry keys"
 LOCK_TIMEOUT_S = 2.0
-KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted", "last_process")
 
 
 def writes(ctx: Context) -> Iterator[Finding]:
@@ -71,7 +68,9 @@ def keys(ctx: Context) -> Iterator[Finding]:
     content, unread = ctx.store.read_or_empty()
     if unread:
         return
-    faults = [(entry.name, fault) for entry in content.entries.values() for fault in _faults(entry)]
+    faults = [
+        (entry.name, fault) for entry in content.entries.values() for fault in edit_faults(entry)
+    ]
     for name, fault in faults:
         yield Finding(
             EDITS,
@@ -81,12 +80,3 @@ def keys(ctx: Context) -> Iterator[Finding]:
         )
     if not faults:
         yield Finding(EDITS, OK, "no key looks mistyped")
-
-
-def _faults(entry: Entry) -> Iterator[str]:
-    for key in entry.fields:
-        near = difflib.get_close_matches(key, KEYS, 1, 0.8) if key not in KEYS else []
-        if near:
-            yield "unknown key %r (did you mean %r?)" % (key, near[0])
-    if entry.repo_id and not is_repo_id(entry.repo_id) and not entry.cache_path:
-        yield "repo_id %r does not have the form org/name" % entry.repo_id

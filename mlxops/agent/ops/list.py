@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..context import Context
-from .rows import entry_row
+from .rows import entry_row, fault_fields
 
 
 def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry = ctx.store.read()
+    registry, fault = ctx.store.read_or_backup()
     lost = {
         entry.name
         for port in ctx.site.ports
@@ -25,5 +25,6 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
                 "lost": entry.name in lost,
             }
             for entry in entries
-        ]
+        ],
+        **fault_fields(registry, fault),
     }

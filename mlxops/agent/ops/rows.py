@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Optional, Tuple
 
+from ..errors import MlxopsError
 from ..models import cache as hfcache
 from ..models.completeness import visible_gaps
 from ..models.location import missing_reason
+from ..ports.expected import edit_warnings
 from ..registry.action import Action
-from ..registry.entries import Entry
+from ..registry.entries import Entry, Registry
 from ..registry.init_plan import Change
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
@@ -51,6 +53,15 @@ def _files(path: str) -> Tuple[str, Optional[str]]:
     if len(gaps) == 1:
         return "incomplete", "%s is missing" % gaps[0]
     return "incomplete", "%d files are missing, such as %s" % (len(gaps), gaps[0])
+
+
+def fault_fields(registry: Registry, fault: Optional[MlxopsError]) -> Dict[str, Any]:
+    """What an answer about entries says of the registry: mistakes in it, or that it cannot be read
+    and the answer is from a copy."""
+    if fault is None:
+        return {"warnings": edit_warnings(registry)}
+    text = "the registry cannot be read; this is its copy %s" % fault.fields.get("backup")
+    return {"warnings": [text], "error": fault.to_wire()}
 
 
 def change_row(change: Change, applied: bool) -> Dict[str, Any]:

@@ -19,14 +19,14 @@ from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of
 from .port_rows import port_row
-from .rows import entry_row
+from .rows import entry_row, fault_fields
 
 NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None}
 PARSERS = ("tool_call_parser", "reasoning_parser")
 
 
 def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry = ctx.store.read()
+    registry, fault = ctx.store.read_or_backup()
     what = str(args["what"])
     port, entry = _resolve(ctx, registry, what)
     return {
@@ -34,6 +34,7 @@ def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": _port(ctx, registry, port) if port in ctx.site.ports else None,
         **_last_loads(ctx, port, entry),
         **(_start_command(ctx, entry) if entry else NOTHING),
+        **(fault_fields(registry, fault) if fault else {}),
     }
 
 

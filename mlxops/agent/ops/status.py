@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping
 
 from ..context import Context
 from ..ports.evidence import PortEvidence
-from ..ports.expected import outside_warning, wanted_outside
+from ..ports.expected import edit_warnings, outside_warning, wanted_outside
 from ..ports.portname import namesakes
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
@@ -48,7 +48,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 def _warnings(ctx: Context, registry: Registry) -> List[str]:
     outside = map(outside_warning, wanted_outside(registry, ctx.site.ports))
     two_meanings = (one for one in namesakes(ctx.site, registry) if one.ambiguous)
-    return [*outside, *(one.warning for one in two_meanings)]
+    return [*outside, *edit_warnings(registry), *(one.warning for one in two_meanings)]
 
 
 def _verified(

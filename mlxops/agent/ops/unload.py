@@ -13,12 +13,14 @@ from ..errors import (
     Locked,
     MlxopsError,
     PortBusy,
+    RegistryInvalid,
     to_mlxops_error,
 )
 from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import UNLOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
 from ..logs.size import truncate_if_large
+from ..models import cache as hfcache
 from ..ports.portname import PortResolver, find_slot
 from ..ports.probe import call_all
 from ..ports.survey import PortSurvey, survey
@@ -42,11 +44,14 @@ def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Unload all ports of the host, and those that entries name."""
-    registry = ctx.store.read()
+    registry, fault = ctx.store.read_or_empty()
+    if fault and args.get("registered"):
+        raise fault
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
     ports = sorted(known.union(ctx.site.ports))
-    return _unload_each(ctx, registry, ports, args)
+    result = _unload_each(ctx, registry, ports, args)
+    return {**result, "error": fault.to_wire()} if fault else result
 
 
 def _unload_each(
@@ -72,6 +77,8 @@ def _attempt(
         return {"ok": True, "error": None, **_unload(ctx, port, args)}
     except Exception as exc:  # reported in this port's row, so that the others are reported too
         error, holders = to_mlxops_error(exc), registry.holders(port)
+        if isinstance(error, RegistryInvalid):
+            return _row_without_registry(port, error)
         row = {"port": port, "changed": False, "entry": holders[0].name if holders else None}
         if (
             args.get("registered")
@@ -81,6 +88,24 @@ def _attempt(
             pid = next(iter(error.fields.get("pids") or []), None)
             return {**row, "ok": True, "error": None, "state": "left", "pid": pid, "actions": []}
         return {**row, "ok": False, "error": error.to_wire()}
+
+
+def _row_without_registry(port: int, error: RegistryInvalid) -> Dict[str, Any]:
+    """The row if the registry cannot be read, which the answer as a whole reports: what was stopped
+    nevertheless. A port without a proven server is left alone."""
+    stopped = error.fields.get("stopped") is True
+    return {
+        "port": port,
+        "entry": None,
+        "state": "free" if stopped else "unknown",
+        "changed": stopped,
+        "pid": error.fields.get("pid"),
+        "model": error.fields.get("model"),
+        "registry_changed": False,
+        "actions": [],
+        "ok": True,
+        "error": None,
+    }
 
 
 def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -129,7 +154,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _row(port_survey: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
-    """`command`: of a server that is not in the registry."""
+    """`model`, `command`: of a server that is not in the registry."""
     stranger = port_survey.unregistered_server
     return {
         "port": port_survey.evidence.port,
@@ -137,12 +162,18 @@ def _row(port_survey: PortSurvey, state: str, changed: bool, began: float) -> Di
         "state": state,
         "changed": changed,
         "pid": port_survey.server.process.pid if port_survey.server else None,
+        "model": _label(stranger.invocation.model) if stranger else None,
         "command": " ".join(stranger.process.argv)[:MAX_COMMAND_LENGTH] if stranger else None,
         "forgot": [],
         "left": [],
         "duration_s": round(time.monotonic() - began, 3),
         "actions": [],
     }
+
+
+def _label(model: Optional[str]) -> str:
+    """The repository of a snapshot's path; any other model as it is."""
+    return hfcache.repo_of(model or "") or model or "its default model"
 
 
 def _require_agreed_server(port_survey: PortSurvey, pids: Optional[List[int]]) -> None:
@@ -244,7 +275,12 @@ def _forget(ctx: Context, port_survey: PortSurvey, keep_wanted: bool) -> PortSur
                 error.hint.partition("; then run")[0],
                 port,
             )
-            error.fields.update(port=port, stopped=True)
+            error.fields.update(
+                port=port,
+                stopped=True,
+                pid=stopped.process.pid,
+                model=_label(stopped.invocation.model),
+            )
         raise error from exc
 
 

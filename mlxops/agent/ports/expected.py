@@ -3,20 +3,23 @@ missed there ended."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
-from typing import Any, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..clock import epoch, now, utc
 from ..context import Context
 from ..jobs.starts import supervision_of
 from ..procs import Procs, Unobservable
-from ..registry.entries import Entry, Registry
+from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, Registry
+from ..registry.resolve import is_repo_id
 from ..runtimes.log_errors import last_error
 from ..site import Site, log_path
 from ..untrusted import read_bounded
 from .evidence import Expected, Loss
 
+KEYS = (*REQUIRED, *OPTIONAL_TEXT, "start_s", "args", "hosts", "process", "wanted", "last_process")
 REBOOT, CRASH, UNKNOWN = "reboot", "crash", "unknown"
 MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
 # An error further up did not end the server.
@@ -77,6 +80,29 @@ def outside_warning(entry: Entry) -> str:
         entry.name,
         entry.wanted or 0,
     )
+
+
+def edit_faults(entry: Entry) -> Iterator[str]:
+    """What looks like a mistake of a hand edit. An unknown key may belong to another tool, unless
+    it resembles a known one."""
+    for key in entry.fields:
+        near = difflib.get_close_matches(key, KEYS, 1, 0.8) if key not in KEYS else []
+        if near:
+            yield "unknown key %r (did you mean %r?)" % (key, near[0])
+    if entry.repo_id and not is_repo_id(entry.repo_id) and not entry.cache_path:
+        yield "repo_id %r does not have the form org/name" % entry.repo_id
+
+
+def edit_warnings(registry: Registry) -> List[str]:
+    """A sentence for each fault of an entry, and for each port that two entries are assigned to."""
+    faults = [
+        "%s: %s" % (entry.name, fault)
+        for entry in registry.entries.values()
+        for fault in edit_faults(entry)
+    ]
+    doubles = registry.duplicates().items()
+    text = "port %d is assigned to %s"
+    return [*faults, *(text % (port, " and ".join(names)) for port, names in doubles)]
 
 
 def _since(record: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:

@@ -140,8 +140,10 @@ class PortResolver:
         slot = find_slot(site, word)
         try:
             known = self._ctx.store.read() if registry is None else registry
-        except RegistryInvalid:
+        except RegistryInvalid as exc:
             if slot is None or self._verb not in READ_VERBS:
+                if slot is not None and self._verb == "unload":
+                    exc.hint += "; without the registry: %s" % self._typed(slot.port)
                 raise
             known = EMPTY
         entry = resolve.find_exact(known, word)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optio
 from ..clock import Deadline, now, utc
 from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, write_error
 from ..line_file import HOW, older, write_line
+from ..untrusted import read_bounded
 from . import copies, sharing
 from . import entries as registry
 from .atomic_file import Stamp, claim, replace_file, stamp_of, write_durably
@@ -47,6 +48,18 @@ class Store:
             return self.read(), None
         except MlxopsError as exc:
             return registry.EMPTY, exc
+
+    def read_or_backup(self) -> Tuple[Registry, Optional[MlxopsError]]:
+        """The registry, or that of its newest valid copy with the error, to show to a person. The
+        error is raised if there is no such copy."""
+        try:
+            return self.read(), None
+        except MlxopsError as exc:
+            copy = exc.fields.get("backup")
+            content = read_bounded(copy, copies.MAX_BYTES) if copy else None
+            if content is None:
+                raise
+            return registry.parse(content), exc
 
     def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
         """Re-read, change and replace the registry under its lock; return it as written. Writes
@@ -120,8 +133,10 @@ class Store:
             hint = "make it readable for this user, or correct `registry` in the host file"
             if exc.errno in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE):
                 hint = "check the disk and the limits on the host; the registry was not changed"
+            copy = copies.newest_valid(self.path)
+            known = {"path": self.path, **({"backup": copy} if copy else {})}
             raise RegistryInvalid(
-                "cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path
+                "cannot read %s: %s" % (self.path, exc.strerror), hint, **known
             ) from exc
         try:
             return registry.parse(content), content, stamp
@@ -154,7 +169,8 @@ class Store:
             shlex.join(["cp", backup, self.path]),
         )
         fields = {"path": self.path, "backup": backup, "backup_written": written}
-        return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
+        both = "%s; or %s" % (exc.hint, hint.partition(", or ")[2]) if exc.hint else hint
+        return RegistryInvalid(exc.message, both, **fields, **exc.fields)
 
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
         """Replace the file; False, and nothing changed, if it is not the one that was read."""

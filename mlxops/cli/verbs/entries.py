@@ -16,6 +16,7 @@ from ...render.entries import (
 )
 from ...render.show import page
 from .. import options
+from ..check_errors import registry_fault
 from ..run import Answer, Run
 from ..verb import verb
 from ..words.models import model_word
@@ -32,7 +33,7 @@ def list_(run: Run, loaded: bool) -> Answer:
     if loaded:
         models = [model for model in result["models"] if model["port"] is not None]
         result = {**result, "models": models, "loaded": True}
-    return Answer(result, entry_table)
+    return Answer(result, entry_table, registry_fault(result))
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100", reads=True)
@@ -40,7 +41,8 @@ def list_(run: Run, loaded: bool) -> Answer:
 @options.document()
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
-    return Answer(run.call("show", {"what": model_word(what).name}), page, verbatim=True)
+    result = run.call("show", {"what": model_word(what).name})
+    return Answer(result, page, registry_fault(result), verbatim=True)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")

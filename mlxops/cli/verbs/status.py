@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from ...agent.errors import DriftFound, Usage, from_wire
+from ...agent.errors import DriftFound, Usage
 from ...render.status import LISTING, WATCHED, status_problems
 from ...render.status import deep as deep_text
 from ...render.status import status as status_text
 from .. import options, reporting
-from ..check_errors import drift_error, port_errors
+from ..check_errors import drift_error, port_errors, registry_fault
 from ..reporting import Reporting
 from ..run import Answer, Result, Run
 from ..verb import only_with, verb
@@ -105,7 +105,7 @@ def _status(
     fresh = {"fresh": True} if check else {}
     with outlets.failures():
         result = run.call("status", {"ports": chosen, **fresh, **more, **outlets.args})
-    fault = from_wire(result["error"]) if result.get("error") else None
+    fault = registry_fault(result)
     text = deep_text if deep else status_text
     if check and run.flags.quiet:
         text = status_problems

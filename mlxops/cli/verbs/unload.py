@@ -9,6 +9,7 @@ import click
 from ...agent.errors import Failed, Usage
 from ...render.ports import servers_to_stop, unload_all_result, unload_result
 from .. import options
+from ..check_errors import registry_fault
 from ..run import Answer, Result, Run
 from ..verb import verb
 from ..words.ports import port_words
@@ -57,7 +58,9 @@ def unload(
     if "ports" not in result:
         return Answer(result, unload_result)
     dry = bool(more["dry_run"])
-    error = _unload_error(result, "cannot be unloaded" if dry else "not unloaded")
+    error = registry_fault(result) or _unload_error(
+        result, "cannot be unloaded" if dry else "not unloaded"
+    )
     return Answer(result, lambda rows, style: unload_all_result(rows, style, dry), error)
 
 

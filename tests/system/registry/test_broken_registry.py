@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,74 @@ def test_a_port_s_lock_that_somebody_else_holds_is_told_by_pid(loaded: Studio) -
         error = loaded.mlxops("cancel", port).error
         assert f"held by pid {holder.pid}" in error["message"]
     assert os.path.exists(f"{loaded.registry_path}.{port}.lock") and time.monotonic() - began < 60
+
+
+DAMAGE: dict[str, Callable[[Studio], object]] = {
+    "no JSON": lambda s: s.registry_path.write_text(CORRUPT),
+    "no version of ours": lambda s: s.edit(lambda r: r.update(version=2)),
+    "no object of entries": lambda s: s.edit(lambda r: r.update(models=[])),
+    "a port that is none": lambda s: s.edit(lambda r: r["models"]["jade"].update(port="x")),
+    "no file": lambda s: s.registry_path.unlink(),
+    "a folder": lambda s: (s.registry_path.unlink(), s.registry_path.mkdir()),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_whatever_is_wrong_with_the_file_one_sees_and_stops_what_runs(
+    loaded: Studio, kind: str
+) -> None:
+    port, text = loaded.ports[0], loaded.registry_path.read_text()
+    DAMAGE[kind](loaded)
+    listed = loaded.mlxops("list")
+    shown = loaded.mlxops("show", "amber")
+    for answer in (listed, shown, loaded.mlxops("status")):
+        document = answer.document
+        assert (answer.exit, document["error"]["kind"]) == (5, "RegistryInvalid")
+        hint = "registry" if kind == "a folder" else f"cp {loaded.registry_path}.bak"
+        assert hint in document["error"]["hint"], document["error"]
+    names = [model["name"] for model in listed.document["result"]["models"]]
+    assert names == ["amber", "jade", "topaz"] and "its copy" in listed.stderr
+    assert shown.document["result"]["entry"]["port"] == port
+    for words in (["jobs"], ["history"], ["logs", port]):
+        assert loaded.mlxops(*words).exit == 0, words
+    word = loaded.mlxops("unload", loaded.slot(port))
+    assert f"without the registry: mlxops unload {port}" in word.error["hint"]
+    stopped = loaded.mlxops("unload-all")
+    rows = {row["port"]: row for row in stopped.document["result"]["ports"]}
+    assert (stopped.exit, rows[port]["state"], rows[port]["model"]) == (5, "free", "tiny/amber")
+    assert {row["changed"] for p, row in rows.items() if p != port} == {False}
+    if loaded.registry_path.is_dir():
+        loaded.registry_path.rmdir()
+    loaded.registry_path.write_text(text)
+    loaded.must("reconcile")
+
+
+def test_what_looks_like_a_mistake_of_a_hand_edit_is_said(loaded: Studio) -> None:
+    port = loaded.ports[0]
+
+    def edit(registry: dict[str, Any]) -> None:
+        models = registry["models"]
+        models["jade"].update(repo_id="typo", cache_path="", tool_cal_parser="qwen3")
+        models["topaz"].update(port=port, other_tool="its own")
+
+    before = loaded.registry_path.read_text()
+    loaded.edit(edit)
+    said = [
+        "jade: unknown key 'tool_cal_parser' (did you mean 'tool_call_parser'?)",
+        "jade: repo_id 'typo' does not have the form org/name",
+        f"port {port} is assigned to amber and topaz",
+    ]
+    for verb in ("list", "status"):
+        assert loaded.must(verb)["warnings"] == said
+    loaded.registry_path.write_text(before)
+
+
+def test_a_server_whose_entry_was_deleted_is_named_when_it_stops(loaded: Studio) -> None:
+    port = loaded.ports[0]
+    pid = loaded.entry("amber")["process"]["pid"]
+    loaded.edit(lambda registry: registry["models"].pop("amber"))
+    shown = loaded.start("unload", port, "--yes").communicate()[0]
+    assert shown.startswith(
+        f"{port} is free: pid {pid}, which served tiny/amber, was stopped (not in the registry)"
+    )
