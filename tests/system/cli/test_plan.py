@@ -129,7 +129,7 @@ def test_ctrl_c_tells_what_was_done_undone_and_not_begun(
     declared.declare({first: "tiny/jade", second: "tiny/topaz", third: "tiny/amber"})
     fake_runtime.behaves("tiny--jade", load_s=60)
     screen = Terminal(declared, "apply", "--yes")
-    screen.until(f"{first} wait ")
+    screen.until(f"{first} jade  loading ")
     screen.press()
     assert screen.process.returncode == 130 and "Traceback" not in screen.shown
     assert f"{first} undone" in screen.shown
