@@ -82,8 +82,18 @@ def agent_row(fault: MlxopsError, not_reached: bool) -> Row:
 
 
 def host_file_row(host: Host) -> Row:
-    """A host file that others can change is refused before the call."""
-    return row("host file", "ok", str(host.path.resolve()))
+    """The file, and those of the same name that it hides. A file that others can change is refused
+    before the call."""
+    from .hosts import folders
+
+    named = str(host.named_folder) if host.named_folder else None
+    hidden = [
+        str(one.path)
+        for one in folders.candidates(named)
+        if one.name == host.name and one.path != host.path
+    ]
+    hides = f"; hides {', '.join(hidden)}" if hidden else ""
+    return row("host file", "ok", str(host.path.resolve()) + hides)
 
 
 def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:

@@ -18,11 +18,7 @@ GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_WORD = 200
 MAX_HINT_SLOTS = 4
-NEW_HOST_FILE = (
-    "install -d -m 700 ~/.config/mlxops/hosts && "
-    'printf \'[ssh]\\nhost = "studio"\\n\\n[studio]\\nhf_home = "~/.cache/huggingface"\\n\' '
-    "> ~/.config/mlxops/hosts/studio.toml"
-)
+NEW_HOST_FILE = "mlxops hosts add NAME, for the host that `ssh NAME` reaches"
 
 
 @dataclass(frozen=True)
@@ -200,7 +196,7 @@ def _way_to_a_host_file(named: list[Folder]) -> str:
     if named:
         without = "env -u MLXOPS_HOSTS_DIR " if named[0].source == hostfolders.VARIABLE else ""
         return f"the usual folders: {without}mlxops hosts"
-    return f"for `ssh studio`: {NEW_HOST_FILE}"
+    return NEW_HOST_FILE
 
 
 def _requested(name: str | None) -> tuple[str, str]:

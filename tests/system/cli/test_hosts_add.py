@@ -194,3 +194,12 @@ def test_the_default_host_is_chosen_by_name(newcomer: Newcomer) -> None:
     assert (
         newcomer.run("hosts", "use").exit == newcomer.run("hosts", "use", "x", "--unset").exit == 2
     )
+
+
+def test_a_file_that_hides_another_says_so(newcomer: Newcomer) -> None:
+    """In the clone, hosts/studio.toml is another file of this name."""
+    added = newcomer.run("hosts", "add", "studio", "--local")
+    assert added.exit == 0 and "it hides " in added.stdout, added
+    rows = newcomer.run("doctor", "--host", "studio", "--json").document["result"]["checks"]
+    (file,) = [row["seen"] for row in rows if row["check"] == "host file"]
+    assert "; hides " in file and file.endswith("/hosts/studio.toml")
