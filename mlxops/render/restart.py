@@ -28,6 +28,20 @@ def _lines(row: dict[str, Any], style: Style) -> list[str]:
     return [load_result(row, style) + began, *changes]
 
 
+def servers_to_restart(result: dict[str, Any], style: Style) -> str:
+    """The servers that would be restarted or started, and the ports that cannot be."""
+    return "\n".join(line for row in result["ports"] for line in _preview(row, style))
+
+
+def _preview(row: dict[str, Any], style: Style) -> list[str]:
+    if not row["ok"]:
+        return _lines(row, style)
+    pid = row.get("previous_pid")
+    now = f"pid {printable(pid)}" if pid else "not running"
+    changes = [f"        changed flag: {printable(change)}" for change in row.get("flags") or []]
+    return [f"  {cell(row['port'])}  {cell(row.get('entry'))} ({now})", *changes]
+
+
 def restart_question(serving: list[dict[str, Any]]) -> str:
     """The question asked before servers are restarted."""
     first = serving[0]

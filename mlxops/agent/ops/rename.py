@@ -62,7 +62,8 @@ def _require_unused(ctx: Context, current: Registry, entry: Entry, new: str) -> 
     """AssignmentConflict if the name means another entry, or a port that is not the entry's."""
     other = resolve.find_exact(current.drop(entry.name), new)
     if other is not None:
-        text = "%s was not renamed: %s means the entry %s" % (entry.name, new, other.name)
+        what = "an entry" if other.name == new else "a name of the entry %s" % other.name
+        text = "%s was not renamed: %s is already %s" % (entry.name, new, what)
         raise AssignmentConflict(text, mlxops_command("show", other.name), entry=other.name)
     slot = find_slot(ctx.site, new)
     if slot is not None and slot.port not in _ports(entry):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...agent.errors import Failed, MlxopsError, from_wire
-from ...render.restart import restart_question, restart_result
+from ...render.restart import restart_question, restart_result, servers_to_restart
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
@@ -54,7 +54,7 @@ def _confirm(run: Run, args: Result) -> list[int]:
     preview = run.call("restart", {**args, "dry_run": True})
     serving = [row for row in preview["ports"] if row.get("previous_pid")]
     if serving:
-        run.preview(restart_result(preview, run.console.err_style))
+        run.preview(servers_to_restart(preview, run.console.err_style))
         run.confirm(restart_question(serving), "nothing was restarted")
     return [row["previous_pid"] for row in serving]
 

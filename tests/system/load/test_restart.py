@@ -171,7 +171,7 @@ def test_a_question_at_a_terminal(one: Studio) -> None:
     terminal = Terminal(one, "restart", port)
     terminal.until("[y/N]")
     assert f"Restart amber on {port}?" in terminal.shown
-    assert f"would stop amber on {port}: pid {first}" in terminal.shown
+    assert f"  {port}  amber (pid {first})" in terminal.shown
     assert "changed flag: --debug not set -> set" in terminal.shown
     terminal.press()
     assert terminal.process.returncode == 130 and pid(one) == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlxops.render.restart import restart_question, restart_result
+from mlxops.render.restart import restart_question, restart_result, servers_to_restart
 from tests.support.statusrows import PLAIN
 
 DONE: dict[str, Any] = {
@@ -43,6 +43,17 @@ def test_a_plan() -> None:
 
 def test_the_only_failure_is_the_command_s_own_error() -> None:
     assert restart_result({"ports": [FAILED]}, PLAIN) == ""
+
+
+def test_what_is_shown_before_the_question() -> None:
+    lost = {**DONE, "port": 8102, "entry": "c", "previous_pid": None, "flags": []}
+    shown = servers_to_restart({"ports": [DONE, FAILED, lost]}, PLAIN).splitlines()
+    assert shown == [
+        "  8100  a (pid 7)",
+        "        changed flag: --x 1 -> 2",
+        "8101 not restarted: no\\x1b way",
+        "  8102  c (not running)",
+    ]
 
 
 def test_the_question() -> None:
