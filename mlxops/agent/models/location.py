@@ -15,6 +15,8 @@ def missing_reason(path: str) -> str:
     """Why a folder does not exist: the first missing component, or the broken link; "" if it
     does."""
     path = os.path.abspath(os.path.expanduser(path))
+    if os.path.isdir(path):
+        return ""
     for part in _prefixes(path):
         try:
             link = stat.S_ISLNK(os.lstat(part).st_mode)
