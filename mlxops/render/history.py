@@ -31,7 +31,7 @@ def history_table(result: dict[str, Any], style: Style) -> str:
     rows = result["changes"]
     if not rows:
         return "No changes on record."
-    older = result["more"] and f"older changes: mlxops history -n {4 * len(rows)}"
+    older = result["more"] and f"there are older changes: add -n {4 * len(rows)}"
     return "\n".join(filter(None, [table(COLUMNS, rows, style), older]))
 
 

@@ -60,8 +60,10 @@ class HistoryRow(NamedTuple):
         if self.kind in ("unload", "lost"):
             return self.before
         loaded = (edit.entry for edit in self.edits if edit.kind in ("load", "lost"))
-        names = [name for edit in self.edits for name in edit.entries]
-        only = names[0] if len(set(names)) == 1 else None
+        # Of a renamed entry, the new name.
+        names = {name for edit in self.edits for name in edit.entries}
+        names = names - {name for edit in self.edits for name in edit.removed} or names
+        only = names.pop() if len(names) == 1 else None
         named = self.work.named if self.work else None
         return next((name for name in loaded if name), None) or named or only
 
