@@ -5,6 +5,7 @@ from __future__ import annotations
 from .applymutants import APPLIED
 from .historymutants import CHRONICLED
 from .mutant import Mutant
+from .namemutants import NAMED
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
 from .slotmutants import PLANNED
@@ -342,4 +343,5 @@ MUTANTS = (
     *PLANNED,
     *APPLIED,
     *CHRONICLED,
+    *NAMED,
 )
