@@ -107,7 +107,8 @@ def _restore(entry: Entry) -> str:
     port = next((p for p in (entry.port, entry.wanted, entry.slot) if p is not None), None)
     remove = mlxops_command("remove", entry.name)
     if port is None:
-        return "restore its files, or %s" % remove
+        pull = mlxops_command("pull", entry.name)
+        return "restore its files, or download them again: %s; or %s" % (pull, remove)
     download = mlxops_command("load", entry.name, port, "--download")
     return "restore its files, or download it again: %s; or %s" % (download, remove)
 

@@ -102,6 +102,7 @@ def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Ent
     nothing."""
     entry = resolve.find_exact(registry, request.model)
     if entry is None and not resolve.is_repo_id(request.model):
+        resolve.find_entry(registry, request.model)  # ModelAmbiguous for a part of several names
         raise resolve.no_such_name(registry, request.model, "load", request.port)
     entry = entry or _new_entry(ctx, registry, request.model)
     entry = entry.with_fields(revision=request.revision) if request.revision else entry

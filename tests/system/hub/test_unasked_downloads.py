@@ -66,10 +66,10 @@ def test_a_part_of_a_name_downloads_nothing_the_exact_name_of_a_planned_entry_do
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
     here.must("register", "giant", GIANT)
-    for part in ("gia", "405b", "Giant"):
-        error = asked(here, part)
-        assert "never downloaded" in error["message"] and "load giant" in error["hint"], error
-        assert error["hint"].endswith("--download")
+    for part in ("gia", "405b", "iant"):
+        answer = here.mlxops("load", part, here.ports[0], "--replace")
+        error = refused(answer, 9, "ModelUnknown")
+        assert error["hint"] == f"did you mean mlxops load giant {here.ports[0]}"
     assert hub.seen == []
     kept(here, fake_runtime, hub)
     shown = finished(here.start("load", "giant", here.ports[1]))
@@ -80,7 +80,7 @@ def test_a_part_of_a_name_downloads_nothing_the_exact_name_of_a_planned_entry_do
 @pytest.mark.slow
 def test_the_flag_is_an_explicit_word(here: Studio, hub: FakeHub) -> None:
     here.must("register", "giant", GIANT)
-    result = here.must("load", "gia", here.ports[1], "--download")
+    result = here.must("load", "GIANT", here.ports[1], "--download")
     assert result["download"]["repo_id"] == GIANT and result["download"]["size_bytes"] > 100_000
     assert here.must("load", "giant", here.ports[1])["download"] is None
 
@@ -96,7 +96,7 @@ def test_an_entry_whose_files_are_gone_is_not_downloaded_again(
     kept(here, fake_runtime, hub)
     (row,) = [m for m in here.must("list")["models"] if m["name"] == "jade"]
     assert row["problem"] == f"{path.parent.parent} does not exist"
-    assert "--download" in str(here.mlxops("doctor").document["result"])
+    assert "mlxops pull jade" in str(here.mlxops("doctor").document["result"])
 
 
 @pytest.mark.slow
