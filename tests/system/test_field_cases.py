@@ -226,7 +226,7 @@ def fifo(folder: Path) -> Path:
 
 
 def test_simultaneous_changes_are_all_kept(known: Studio) -> None:
-    fields = ("revision", "tool_call_parser", "reasoning_parser")
+    fields = ("revision", "model_id", "format")
     changes = [
         (name, key, f"{name}-{key}") for name in ("amber", "jade", "topaz") for key in fields
     ]
