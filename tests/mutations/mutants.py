@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .applymutants import APPLIED
 from .historymutants import CHRONICLED
+from .movemutants import MOVED
 from .mutant import Mutant
 from .namemutants import NAMED
 from .ownermutants import OWNED
@@ -339,6 +340,7 @@ MUTANTS = (
     *ROOM,
     *OWNED,
     *WANTED,
+    *MOVED,
     *SUPERVISED,
     *PLANNED,
     *APPLIED,
