@@ -45,7 +45,7 @@ def packed(folder: Path, body: str) -> bundle.Bundle:
     (folder / "main.py").write_text(
         AGENT + "".join(f"    {line}\n" for line in body.strip().splitlines())
     )
-    bundle.pack.cache_clear()
+    bundle._pack.cache_clear()
     return bundle.pack(folder)
 
 
