@@ -151,7 +151,8 @@ def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
     known = ", ".join(candidates)
     if len(candidates) > 1:
         text = "there is more than one host file"
-        raise Usage(text, f"choose with --host NAME ({known})", known=[*candidates])
+        hint = f"choose one for good (mlxops hosts use NAME) or for now (--host NAME): {known}"
+        raise Usage(text, hint, known=[*candidates])
     return ChosenHost(next(iter(candidates.values())), "the only host")
 
 

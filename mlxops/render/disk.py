@@ -11,6 +11,7 @@ from .style import Style
 from .table import Column, Listing, Row, table
 
 _SHORT_REVISION = 8
+_HOW_TO_FREE = "To remove a model that is registered: mlxops remove ENTRY --files"
 
 
 def _state(item: Row, style: Style) -> str:
@@ -50,6 +51,8 @@ def _totals(result: dict[str, Any], style: Style) -> list[str]:
     if result["prunable_bytes"]:
         freed = file_size(result["prunable_bytes"])
         lines.append(f"unused: {freed}; remove it: mlxops disk --prune")
+    elif any(item["state"] == "registered" for item in result["items"]):
+        lines.append(f"unused: nothing. {_HOW_TO_FREE}")
     return lines
 
 
@@ -62,7 +65,7 @@ def prune_result(result: dict[str, Any], style: Style) -> str:
     """One line per item, then the bytes that were freed."""
     lines = [_pruned_line(one) for one in result["pruned"]]
     if not lines:
-        return style.idle("Nothing is unused.")
+        return style.idle(f"Nothing is unused. {_HOW_TO_FREE}")
     free = ", ".join(file_size(disk["free_bytes"]) for disk in result["disks"])
     return "\n".join([*lines, f"{file_size(result['freed_bytes'])} freed; {free} free"])
 

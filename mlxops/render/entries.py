@@ -22,7 +22,7 @@ def _files(model: Row, style: Style) -> str:
 
 
 COLUMNS = (
-    Column(name="NAME", text=lambda m, _: cell(m["name"]), keep=True, shorten=20),
+    Column(name="NAME", text=lambda m, _: cell(m["name"]), keep=True, shorten=40),
     Column(name="LOADED", text=_loaded, key=lambda m: m.get("port") or m.get("wanted"), keep=True),
     Column(
         name="SIZE",

@@ -118,9 +118,9 @@ def bind_line(address: str) -> str:
     return f"{address} (every machine in its network can use them, without a password)"
 
 
-def next_commands(result: dict[str, Any], reach: str, default: bool, first_port: int) -> list[str]:
+def next_commands(result: dict[str, Any], reach: str, default: bool, port: int) -> list[str]:
     """What to type next. `reach`: the command that logs in, empty on the host itself; `default`:
-    other verbs use this host without --host."""
+    other verbs use this host without --host; `port`: one to load a model on."""
     install = [shlex.join([*reach.split(), INSTALL]) if reach else INSTALL]
     use = [f"mlxops hosts use {result['name']}"]
     models = sum(home["models"] for home in result["found"]["hf_homes"])
@@ -129,7 +129,7 @@ def next_commands(result: dict[str, Any], reach: str, default: bool, first_port:
         *([] if result["runtime"] else install),
         *([] if default else use),
         "mlxops init",
-        f"mlxops load {load} {first_port}",
+        f"mlxops load {load} {port}",
     ]
 
 

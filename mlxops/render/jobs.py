@@ -15,12 +15,15 @@ NEWS_S = 86400
 """A failure is told below the table for this long."""
 
 
-def job_table(result: dict[str, Any], style: Style, everything: bool = False) -> str:
+def job_table(
+    result: dict[str, Any], style: Style, everything: bool = False, about: str | None = None
+) -> str:
     """One line per job, newest first; below them why jobs failed. With `everything` or -o wide also
-    failures of more than a day ago, and those after which another job of the port succeeded."""
+    failures of more than a day ago, and those after which another job of the port succeeded.
+    `about`: the port, slot or model whose jobs these are."""
     jobs = result["jobs"]
     if not jobs:
-        return "No jobs yet."
+        return f"No jobs of {printable(about)} yet." if about else "No jobs yet."
     lines = [table(JOB_COLUMNS, jobs, style)]
     lines += (
         [f"{result['more']} older: mlxops jobs -n {len(jobs) + result['more']}"]

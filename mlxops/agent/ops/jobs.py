@@ -23,8 +23,8 @@ MAX_CANDIDATES = 5
 
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """All jobs, or those that a word means: an id or its beginning, or a port by number or name.
-    `short`: the part of the id that other verbs accept."""
+    """All jobs, or those that a word means: an id or its beginning, or a port by number or name;
+    Usage if it means nothing. `short`: the part of the id that other verbs accept."""
     records = joblog.read_jobs(
         logs_folder(ctx.site.state_dir), [str(holder.get("job")) for holder in _running(ctx)]
     )
@@ -33,6 +33,8 @@ def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     word = args.get("job")
     if word:
         meant = _meant(ctx, "jobs", list(short), str(word))
+        if not meant and word not in map(str, ctx.site.ports):
+            PortResolver(ctx, "jobs").resolve(str(word))
         rows = [row for row in rows if row["job"] in meant]
     return {"jobs": rows}
 

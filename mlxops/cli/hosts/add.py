@@ -92,7 +92,9 @@ class HostSetup:
         host = files.parse_host(self._path, text)
         if not self._wishes.dry_run:
             self._write(text)
-        return self._result(text, found, runtime, host.site["ports"][0])
+        return self._result(
+            text, found, runtime, _first_free(host.site["ports"], found["used_ports"])
+        )
 
     def _look(self, scratch: Path) -> Result:
         """Connect, and see what is there."""
@@ -181,7 +183,7 @@ class HostSetup:
         files.read_host(self._path)
         self._done("file", str(self._path))
 
-    def _result(self, text: str, found: Result, runtime: Runtime, first_port: int) -> Result:
+    def _result(self, text: str, found: Result, runtime: Runtime, port: int) -> Result:
         name, dry = self._wishes.name, self._wishes.dry_run
         hidden = [
             str(one.path)
@@ -201,7 +203,7 @@ class HostSetup:
         }
         reach = f"ssh {ssh.host}" if ssh else ""
         default = not dry and _is_default(name, self._run.flags.hosts_dir)
-        return {**result, "next": next_commands(result, reach, default, first_port)}
+        return {**result, "next": next_commands(result, reach, default, port)}
 
     def _done(self, step: str, text: str, ok: bool = True) -> None:
         self._steps.append({"step": step, "verdict": "ok" if ok else "warning", "seen": text})
@@ -213,6 +215,11 @@ class HostSetup:
 
 def _compare(refused: HostKeyRefused) -> str:
     return f"compare it with `{show_key_command(refused.fields)}` on the host"
+
+
+def _first_free(ports: list[int], used: list[int] | None) -> int:
+    """The first port that nothing listens on, as far as that is known; else the first one."""
+    return next((port for port in ports if port not in (used or [])), ports[0])
 
 
 def _exists(path: Path) -> Usage:

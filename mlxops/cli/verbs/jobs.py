@@ -64,7 +64,7 @@ def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool
             "jobs": result["jobs"][: count or SHOWN],
             "more": len(result["jobs"][count or SHOWN :]),
         }
-    return Answer(result, partial(job_table, everything=count is not None))
+    return Answer(result, partial(job_table, everything=count is not None, about=job))
 
 
 def _follow(run: Run, job: str | None) -> Answer:

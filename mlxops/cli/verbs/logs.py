@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from .. import options
 from ..run import Answer, Result, Run
 from ..verb import unless, verb
 from ..watch import watch_until_interrupt
+from ..words.moments import parse_moment
 from ..words.ports import port_words
 
 DEFAULT_LINES = 50
@@ -48,7 +49,7 @@ DEFAULT_LINES = 50
 @click.option(
     "--since",
     metavar="TIME",
-    help="Only lines since then: 30s, 10m, 2h, 3d, or 2026-11-28T19:30.",
+    help="Only lines since then: 30s, 10m, 2h, yesterday, 2026-11-28T19:30.",
 )
 @click.option("--grep", metavar="REGEX", help="Only lines that match a regular expression.")
 @click.option(
@@ -123,10 +124,10 @@ def _since(text: str) -> str:
     if values.duration_s(text) is not None:
         return text
     try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
+        moment = parse_moment(text).astimezone(UTC)
         return values.since(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
     except (ValueError, OverflowError):
-        hint = "30s, 10m, 2h, 3d, or a time such as 2026-11-28T19:30"
+        hint = "30s, 10m, 2h, 3d, yesterday, or a time such as 2026-11-28T19:30"
         raise Usage(f"--since {text!r} is not a time", hint) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.newcomer import NAME, Newcomer
+from tests.support.ports import free_range
 from tests.support.sshd import Sshd, make_key
 from tests.support.terminal import Terminal
 
@@ -96,7 +98,7 @@ def test_the_questions_at_a_terminal(newcomer: Newcomer) -> None:
     host = tomllib.loads(newcomer.file.read_text())
     assert host["runtime"]["name"] == "mlx_lm.server"
     assert host["studio"]["bind"] not in ("127.0.0.1", "")
-    assert "mlxops load MODEL 8100" in wizard.shown
+    assert "mlxops load MODEL 81" in wizard.shown
 
 
 @pytest.mark.parametrize("answer", [b"n\n", b"\x03", b"\x04"])
@@ -174,6 +176,15 @@ def test_this_machine_is_a_host_too(newcomer: Newcomer) -> None:
     assert host["transport"] == "local" and "ssh" not in host
     assert next(step["step"] for step in added.result["steps"]) == "python"
     assert json.loads(newcomer.run("list", "--host", "here", "--json").stdout)["host"] == "here"
+
+
+def test_the_first_load_that_it_proposes_is_on_a_free_port(newcomer: Newcomer) -> None:
+    port, other = free_range(2)
+    with socket.create_server(("127.0.0.1", port)):
+        words = ("--local", "--ports", f"{port}-{other}", "--json")
+        result = newcomer.run("hosts", "add", "here", *words).result
+    assert f"in use: {port}" in next(s["seen"] for s in result["steps"] if s["step"] == "ports")
+    assert result["next"][-1].split()[-1] == str(other)
 
 
 def test_the_default_host_is_chosen_by_name(newcomer: Newcomer) -> None:

@@ -133,6 +133,9 @@ def test_a_job_is_meant_by_a_part_of_its_id(known: Studio) -> None:
 
 def test_no_job_and_no_such_job(known: Studio) -> None:
     assert known.must("jobs") == {"jobs": []}
+    assert known.must("jobs", known.ports[1]) == {"jobs": []}
+    typo = known.mlxops("jobs", "ambr")
+    assert typo.exit == 2 and "'ambr'" in typo.error["message"]
     for words in (["follow"], ["cancel"], ["follow", "nonsense"], ["cancel", known.ports[1]]):
         refused = known.mlxops(*words)
         assert refused.exit == 1 and refused.error["hint"] == "mlxops jobs"

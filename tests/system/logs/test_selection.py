@@ -46,6 +46,7 @@ def test_since_takes_the_lines_of_a_time_and_what_belongs_to_them(local: Studio)
     assert shown(local, port, "--since", "3h", "-n", 3) == lines[1:]
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() - 3600))
     assert shown(local, port, "--since", moment) == lines[2:]
+    assert shown(local, port, "--since", "yesterday") == lines
     none = finished(local.start("logs", port, "--since", "1s"))
     assert (none.exit, none.stdout) == (0, "") and "no such line" in none.stderr
 

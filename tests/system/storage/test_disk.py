@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.demo.tinymodel import model_files, write_cache
-from tests.support.studio import Studio
+from tests.support.studio import Studio, finished
 from tests.support.terminal import Terminal
 
 OPAL = "tiny/opal"
@@ -51,6 +51,8 @@ def test_a_model_without_an_entry_is_pruned_and_the_others_stay(one: Studio, opa
     assert not opal.parents[1].exists()
     assert snapshot_of(one, "jade").is_dir() and len(one.registry()["models"]) == 3
     assert one.must("disk")["prunable_bytes"] == 0
+    for words in (["--prune", "--dry-run"], ["--prune", "--yes"]):
+        assert "mlxops remove ENTRY --files" in finished(one.start("disk", *words)).stdout
 
 
 def test_a_script_must_say_yes(one: Studio, opal: Path) -> None:

@@ -30,7 +30,8 @@ def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> No
     assert "transport" in bad["error"]
     told = Ended(Studio(), "hosts").out
     assert "broken: " in told
-    assert "there is more than one host file; choose with --host NAME (bad, lab)" in told
+    assert "there is more than one host file; choose one for good (mlxops hosts use NAME)" in told
+    assert told.rstrip().endswith("or for now (--host NAME): bad, lab")
 
 
 def test_hosts_warns_of_slots_that_conflict(lab: Path) -> None:

@@ -91,6 +91,7 @@ def test_the_older_jobs_are_counted() -> None:
         "4 older: mlxops jobs -n 5"
     )
     assert job_table({"jobs": []}, PLAIN) == "No jobs yet."
+    assert job_table({"jobs": []}, PLAIN, about="8109") == "No jobs of 8109 yet."
 
 
 def test_locks_have_their_age() -> None:

@@ -31,6 +31,8 @@ def test_entries() -> None:
     long = MODEL | {"repo_id": "o/" + "x" * 90, "port": 8101}
     wide = entry_table({"models": [long]}, Style(width=50))
     assert all(len(line) <= 50 for line in wide.splitlines()) and "8101" in wide
+    typed = MODEL | {"name": "llama-3.2-1b-instruct-4bit", "repo_id": "o/" + "x" * 60}
+    assert "llama-3.2-1b-instruct-4bit" in entry_table({"models": [typed]}, Style(width=80))
     assert "mlxops init" in entry_table({"models": []}, PLAIN)
     assert entry_table({"models": [], "loaded": True}, PLAIN) == "No model is loaded."
 
