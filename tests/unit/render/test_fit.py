@@ -6,6 +6,7 @@ from typing import Any
 
 from mlxops.render.fit import fit
 from mlxops.render.style import Style
+from tests.support.sources import ROOT
 
 GIB = 1 << 30
 MEMORY: dict[str, Any] = {
@@ -20,6 +21,28 @@ MEMORY: dict[str, Any] = {
     "unload": [8100],
     "fits": False,
 }
+
+ON_PAGE: dict[str, Any] = {
+    "entry": "topaz",
+    "weights_bytes": int(76.8 * GIB),
+    "kv_bytes": 10 * GIB,
+    "context_tokens": 32768,
+    "context_why": "assumed, as --context-length is not set (model maximum: 131072)",
+    "overhead_bytes": int(2.7 * GIB),
+    "need_bytes": int(89.5 * GIB),
+    "total_bytes": 256 * GIB,
+    "free_bytes": 61 * GIB,
+    "wired_limit_bytes": 236 * GIB,
+    "available_bytes": 45 * GIB,
+    "held_bytes": {"8100": 191 * GIB},
+    "names": {"8100": "jerry-xl"},
+    "unload": [8100],
+    "fits": False,
+}
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    assert fit(ON_PAGE, Style()) in (ROOT / "docs" / "memory.md").read_text("utf-8")
 
 
 def test_servers_have_names_and_strangers_are_one() -> None:
