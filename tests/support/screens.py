@@ -37,9 +37,17 @@ SLOTS = "jerry-xl jerry-l jerry-m jerry-s bench-1 bench-2 bench-3 utility-1 util
 NAMES = dict(zip(range(8100, 8110), SLOTS.split(), strict=True))
 
 
-def ago(minutes: float) -> str:
-    """A time so many minutes ago; some seconds more, so that it stays so while the page is made."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60 * minutes - 5))
+class Ago(float):
+    """A time so many minutes before the screen is made."""
+
+
+def dated(value: Any, now: float) -> Any:
+    """`value` with each Ago as ISO UTC; five seconds more, for the time that a screen takes."""
+    if isinstance(value, Ago):
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 60 * value - 5))
+    if isinstance(value, dict):
+        return {key: dated(one, now) for key, one in value.items()}
+    return [dated(one, now) for one in value] if isinstance(value, list) else value
 
 
 def port(number: int, entry: str | None = None, gib: float = 0, **more: Any) -> dict[str, Any]:
@@ -119,8 +127,8 @@ def job(minutes: float, state: str, why: str, took: int = 0, **more: Any) -> dic
         "why": why,
         "who": "ops",
         "from": "desk",
-        "since": ago(minutes),
-        "ended": ago(minutes - took / 60) if took else None,
+        "since": Ago(minutes),
+        "ended": Ago(minutes - took / 60) if took else None,
         "phase": None,
         "message": None,
         **more,
@@ -143,7 +151,7 @@ JOBS = {
 
 def change(minutes: float, what: str, on: int | None, name: str, **more: Any) -> dict[str, Any]:
     row = {
-        "at": ago(minutes),
+        "at": Ago(minutes),
         "who": "ops",
         "from": "desk",
         "what": what,
@@ -177,7 +185,7 @@ SHOW = {
     "entry": {
         **LIST["models"][4],
         "model_id": LIST["models"][4]["repo_id"],
-        "process": {"pid": 4711, "launched_at": ago(124), "launched_by": "ops@desk"},
+        "process": {"pid": 4711, "launched_at": Ago(124), "launched_by": "ops@desk"},
         "start_s": {"mlx-openai-server": [35.2, 33.9]},
     },
     "port": {**PORTS[1], "pid": 4711, "runtime": "mlx-openai-server"},
@@ -214,7 +222,7 @@ def screen(line: str, result: dict[str, Any], columns: int) -> str:
     """What a terminal without colour shows of a command."""
     os.environ["COLUMNS"] = str(columns)
     out = _Screen()
-    main(line.split(), Run(Console(out, out), Studio(result)))
+    main(line.split(), Run(Console(out, out), Studio(dated(result, time.time()))))
     return out.getvalue().rstrip("\n")
 
 
