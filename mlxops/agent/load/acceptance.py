@@ -6,7 +6,7 @@ import os
 from typing import Dict, List, Optional, Union
 
 from ..context import Context
-from ..errors import Failed, Interrupted, MlxopsError, mlxops_command
+from ..errors import Failed, Interrupted, MlxopsError, ModelMissing, mlxops_command
 from ..models import cache as hfcache
 from ..models.defaults import KEYS
 from ..models.options import find_installed, launch_options, require_servable
@@ -35,8 +35,9 @@ def require_acceptable(ctx: Context, before: Optional[Entry], after: Entry) -> N
         return
     earlier = _refusal(ctx, before) if before is not None else None
     if earlier is None or earlier.message != fault.message:
-        look = ("show", after.name) if before is not None else ("list",)
-        fault.hint = "nothing was changed: %s" % mlxops_command(*look)
+        if not isinstance(fault, ModelMissing):
+            look = ("show", after.name) if before is not None else ("list",)
+            fault.hint = "nothing was changed: %s" % mlxops_command(*look)
         raise fault
     ctx.client.emit("warning", message="a load would still be refused: %s" % fault.message)
 

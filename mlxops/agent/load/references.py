@@ -168,7 +168,7 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
     ]
     text = "%s cannot be started: %s" % (entry.name, "; ".join(reasons))
     if repos:
-        hint = "download it first: %s" % mlxops_command("load", repos[0], "PORT", "--download")
+        hint = "download it first: %s" % mlxops_command("pull", repos[0])
         raise ModelMissing(text, hint, entry=entry.name, reasons=reasons, repo_id=repos[0])
     raise Failed(
         text, mlxops_command("set", entry.name, "args="), entry=entry.name, reasons=reasons

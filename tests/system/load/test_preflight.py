@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -46,6 +47,12 @@ def swap(
     assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
     assert studio.assignments() == {"amber": studio.ports[0]}
     return error
+
+
+def write_args(studio: Studio, words: str, runtime: str | None = None) -> None:
+    """Give jade these args as a text editor would: `set` refuses them."""
+    fields = {"args": shlex.split(words), **({"runtime": runtime} if runtime else {})}
+    studio.edit(lambda registry: registry["models"]["jade"].update(fields))
 
 
 def spoil(studio: Studio, name: str, content: bytes | None) -> Path:
@@ -124,7 +131,7 @@ def test_a_tokenizer_of_kimi_and_an_unknown_one_with_force(here: Studio) -> None
 def test_words_of_args_that_name_what_is_not_there(
     here: Studio, fake_runtime: FakeRuntime, words: str, why: str
 ) -> None:
-    here.must("set", "jade", f"args={words.format(hub=here.hub)}")
+    write_args(here, words.format(hub=here.hub))
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert why in error["message"] or "is not a file" in error["message"], error
 
@@ -134,11 +141,12 @@ def test_a_draft_model_is_counted_and_never_downloaded(
     here: Studio, fake_runtime: FakeRuntime
 ) -> None:
     before = here.must("fit", "jade")
-    here.must("set", "jade", "args=--draft-model-path big/draft")
-    error = swap(here, fake_runtime, code=9, kind="ModelMissing")
-    assert (
-        "mlxops load big/draft PORT --download" in error["hint"] and error["repo_id"] == "big/draft"
-    )
+    change = ("set", "jade", "args=--draft-model-path big/draft")
+    unset = refused(here.mlxops(*change), 9, "ModelMissing")
+    write_args(here, "--draft-model-path big/draft")
+    for error in (unset, swap(here, fake_runtime, code=9, kind="ModelMissing")):
+        assert error["hint"] == "download it first: mlxops pull big/draft"
+        assert error["repo_id"] == "big/draft"
     files = {**model_files([" DRAFT"]), "model-more.safetensors": padding(40 << 20)}
     here.add("big/draft", files)
     after = here.must("fit", "jade")
@@ -241,7 +249,7 @@ def test_a_program_that_no_longer_starts(
 def test_words_of_args_that_the_program_would_not_take(
     here: Studio, fake_runtime: FakeRuntime, words: str, why: str
 ) -> None:
-    here.must("set", "jade", f"args={words}")
+    write_args(here, words)
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert why in error["message"] and "mlxops set jade args=" in error["hint"], error
 
@@ -255,7 +263,7 @@ def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
         f'{file.read_text()}\n[runtimes."mlx_lm.server"]\n'
         f'command = ["{light_runtime["command"][0]}"]\n'
     )
-    here.must("set", "jade", "runtime=mlx_lm.server", "args=--temp=abc")
+    write_args(here, "--temp=abc", "mlx_lm.server")
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert "argument --temp: invalid float value: 'abc'" in error["message"], error
 
