@@ -39,12 +39,12 @@ def main(argv: list[str], run: Run | None = None) -> int:
 
 def _remember_names(run: Run) -> None:
     """Keep the names in the answers, for completion. The answer is printed already."""
-    if run.heard:
+    if run.calls:
         from .words.known_names import remember
 
         # An answer of another version may lack anything.
         with suppress(LookupError, TypeError, ValueError, AttributeError):
-            remember(run.heard)
+            remember(run.calls)
 
 
 def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:

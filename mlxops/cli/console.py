@@ -8,10 +8,9 @@ from typing import TextIO
 
 from ..interrupts import raise_on
 from ..render.style import style_for
+from ..render.width import terminal_width
 
 POLL_INTERVAL_S = 0.1
-DEFAULT_COLUMNS = 80
-"""The width of a terminal that does not know its own."""
 
 
 class OutputClosed(Exception):
@@ -25,10 +24,7 @@ def _width(out: TextIO) -> int | None:
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)
-    try:
-        return os.get_terminal_size(out.fileno()).columns or DEFAULT_COLUMNS
-    except (OSError, ValueError):
-        return DEFAULT_COLUMNS
+    return terminal_width(out)
 
 
 class Console:

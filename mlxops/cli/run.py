@@ -92,7 +92,7 @@ class Run:
         self.command: str | None = None
         self.argv: list[str] = []
         # (host, verb, arguments, result) of each call that succeeded
-        self.heard: list[tuple[Host, str, Result, Result]] = []
+        self.calls: list[tuple[Host, str, Result, Result]] = []
         self._call = call
 
     @cached_property
@@ -161,7 +161,7 @@ class Run:
         self.progress.title = f"connecting to {host.name}"
         with self.progress.ticking():
             result = self._call(host, verb, args, on_event or self.progress, meanwhile)
-        self.heard.append((host, verb, args, result))
+        self.calls.append((host, verb, args, result))
         return result
 
     def _preload(self) -> None:

@@ -10,9 +10,9 @@ from .format import cell, printable
 from .style import Style
 
 
-def kind(told: dict[str, Any]) -> str:
+def kind(problem: dict[str, Any]) -> str:
     """The drift, or the state of a broken server."""
-    return str(told.get("drift") or told.get("state"))
+    return str(problem.get("drift") or problem.get("state"))
 
 
 def state_cell(port: Mapping[str, Any], style: Style) -> str:
@@ -22,10 +22,10 @@ def state_cell(port: Mapping[str, Any], style: Style) -> str:
     return style.wrong("foreign") if foreign else style.state(cell(port.get("state")))
 
 
-def next_step(told: dict[str, Any]) -> str:
+def next_step(problem: dict[str, Any]) -> str:
     """The command for a drift or a broken state, and alternatives."""
-    what, port, entry = kind(told), told.get("port"), told.get("entry")
-    step = told.get("next") or remedies.command(what, port, entry)
+    what, port, entry = kind(problem), problem.get("port"), problem.get("entry")
+    step = problem.get("next") or remedies.command(what, port, entry)
     return printable(remedies.advice(step, what, port, entry))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .width import with_short_names, wrapped_text
@@ -165,3 +165,14 @@ def token_rate(tokens_per_s: float | None) -> str:
         if tokens_per_s >= 99.95
         else f"{tokens_per_s:.1f}"
     )
+
+
+def port_ranges(ports: Iterable[int] | None) -> str:
+    """Ports, with consecutive ones joined: 8100-8109, 9000."""
+    joined: list[list[int]] = []
+    for port in sorted(ports or ()):
+        if joined and joined[-1][-1] == port - 1:
+            joined[-1][1:] = [port]
+        else:
+            joined.append([port])
+    return ", ".join("-".join(map(str, ends)) for ends in joined) or DASH

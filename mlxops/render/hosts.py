@@ -6,7 +6,7 @@ import shlex
 from operator import itemgetter
 from typing import Any
 
-from .format import cell, counted, file_size, printable
+from .format import cell, counted, file_size, port_ranges, printable
 from .style import Style
 from .table import Column, Listing, table
 from .width import wrapped_text
@@ -61,17 +61,6 @@ def _why(host: dict[str, Any]) -> str:
         f", from {printable(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
     )
     return f" (in use: {printable(host['chosen_by'])}{named})" if host["chosen"] else ""
-
-
-def port_ranges(ports: list[int] | None) -> str:
-    """Ascending ports with consecutive ones joined: 8100-8109, 9000."""
-    joined: list[list[int]] = []
-    for port in ports or []:
-        if joined and joined[-1][-1] == port - 1:
-            joined[-1][1:] = [port]
-        else:
-            joined.append([port])
-    return ", ".join("-".join(map(str, ends)) for ends in joined) or cell(None)
 
 
 def step_line(step: str, text: str, verdict: str, style: Style) -> str:

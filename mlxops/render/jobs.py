@@ -12,7 +12,7 @@ from .style import Style
 from .table import Column, Listing, Row, table
 
 NEWS_S = 86400
-"""A failure is told below the table for this long."""
+"""A failure is shown below the table for this long."""
 
 
 def job_table(

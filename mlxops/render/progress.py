@@ -3,7 +3,6 @@ step."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
@@ -13,8 +12,8 @@ from typing import Any, TextIO
 
 from .format import duration, printable
 from .log import log_line
-from .width import wrapped_text
-from .work import Work, cut
+from .width import cut, terminal_width, wrapped_text
+from .work import Work
 
 REDRAW_INTERVAL_S, TICK_INTERVAL_S = 0.1, 0.5
 PLAIN_INTERVAL_S = 30.0
@@ -218,7 +217,9 @@ class Progress:
 
     def _line(self, text: str) -> None:
         self.close()
-        self._write(wrapped_text(text, self._width() if self._terminal else None) + "\n")
+        self._write(
+            wrapped_text(text, terminal_width(self._stream) if self._terminal else None) + "\n"
+        )
 
     def _redraw(self) -> None:
         if not self._terminal or self._quiet:
@@ -227,7 +228,7 @@ class Progress:
         works = [work for work in self._works.values() if work.phase or work.label]
         self._drawn_at = now
         if works or self._ends or self.title:
-            self._write("\r\x1b[K" + self._text(works, now, self._width() - 1))
+            self._write("\r\x1b[K" + self._text(works, now, terminal_width(self._stream) - 1))
             self._live = True
 
     def _text(self, works: list[Work], now: float, width: int) -> str:
@@ -246,12 +247,6 @@ class Progress:
             self._stream.flush()
         except OSError:
             pass
-
-    def _width(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
 
 
 def _message(event: dict[str, Any]) -> str:

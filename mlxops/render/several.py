@@ -4,13 +4,13 @@ come."""
 from __future__ import annotations
 
 import io
-import os
 import threading
 from typing import Any, TextIO
 
 from .format import printable
 from .progress import Progress
 from .style import Style
+from .width import cut, terminal_width
 
 
 def heading(host: str, style: Style) -> str:
@@ -38,8 +38,7 @@ class Board:
         text = f"{total - len(missing)} of {total} hosts; waiting for {printable(missing[0])}"
         text += f" ({printable(phase)})" if phase else ""
         text += "".join(f", {printable(name)}" for name in missing[1:])
-        width = self._width() - 1
-        text = text if len(text) <= width else text[: width - 1] + "…"
+        text = cut(text, terminal_width(self._stream) - 1)
         with self._lock:
             if text != self._drawn:
                 self._write(f"\r\x1b[K{text}")
@@ -62,12 +61,6 @@ class Board:
                 self._stream.flush()
         except OSError:
             pass
-
-    def _width(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
 
 
 class HostProgress(Progress):

@@ -22,8 +22,8 @@ from .style import Style
 from .width import width, wrapped
 
 Facts = list[tuple[str, str]]
-# Fields of an entry that the page tells in its own words, or that others repeat.
-_TOLD = frozenset(
+# Fields of an entry that the page shows in a form of its own, or that others repeat.
+_SHOWN_ELSEWHERE = frozenset(
     (
         *("name", "repo_id", "model_id", "format", "port", "slot", "slot_name", "wanted"),
         *("cache_path", "size_bytes", "files", "problem", "revision", "process", "start_s"),
@@ -32,13 +32,13 @@ _TOLD = frozenset(
     )
 )
 _FILES = {"ok": "complete", None: "not downloaded"}
-# The origin of a setting that has no value and no default: nothing to tell.
+# The origin of a setting that has no value and no default: nothing to show.
 _UNSET = "not set; no default"
 
 
 def page(result: dict[str, Any], style: Style) -> str:
-    """The entry, its port, its settings and its start command, as far as there is something to
-    tell."""
+    """The entry, its port, its settings and its start command, as far as something is
+    known."""
     entry, port = result.get("entry"), result.get("port")
     lines = []
     if entry:
@@ -79,7 +79,11 @@ def _entry_facts(result: dict[str, Any], style: Style) -> Facts:
         ("wanted", _wanted(entry)),
         *_load_facts(result),
         ("starts in", _starts(entry.get("start_s"))),
-        *((printable(key), _value(value)) for key, value in entry.items() if key not in _TOLD),
+        *(
+            (printable(key), _value(value))
+            for key, value in entry.items()
+            if key not in _SHOWN_ELSEWHERE
+        ),
     ]
     return _known(facts)
 
@@ -201,16 +205,16 @@ def _process(port: Mapping[str, Any], entry: Any) -> str:
 
 
 def _settings(sources: Mapping[str, Any]) -> Facts:
-    told = {
+    shown = {
         key: row
         for key, row in sources.items()
         if _is_set(row) or row["from"] != _UNSET or row.get("proposed")
     }
-    values = {key: _value(row["value"]) if _is_set(row) else "" for key, row in told.items()}
+    values = {key: _value(row["value"]) if _is_set(row) else "" for key, row in shown.items()}
     wide = max(map(width, values.values()), default=0)
     return [
         (printable(key), f"{_setting(values[key], wide)}{printable(row['from'])}{_proposal(row)}")
-        for key, row in told.items()
+        for key, row in shown.items()
     ]
 
 

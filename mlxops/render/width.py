@@ -3,10 +3,13 @@ East Asian wide characters take two."""
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
 
+DEFAULT_COLUMNS = 80
 ELLIPSIS, ARROW = "…", " -> "
 MIN_ARROW_WIDTH = 16
 SHORT_NAME = 40
@@ -21,6 +24,14 @@ def width(text: str) -> int:
     """Columns of a terminal that a line takes."""
     bare = _CODE.sub("", text) if "\x1b" in text else text
     return len(bare) if bare.isascii() else sum(map(char_width, bare))
+
+
+def terminal_width(stream: TextIO) -> int:
+    """Columns of the terminal; DEFAULT_COLUMNS if it does not know."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_COLUMNS
+    except (OSError, ValueError):
+        return DEFAULT_COLUMNS
 
 
 def char_width(char: str) -> int:
@@ -82,6 +93,11 @@ def with_short_names(text: str, room: int | None) -> str:
 def wrapped_text(text: str, room: int | None) -> str:
     """The text with each of its lines wrapped."""
     return "\n".join(part for line in text.split("\n") for part in wrapped(line, room))
+
+
+def cut(text: str, room: int) -> str:
+    """The text in at most `room` columns, its end replaced by an ellipsis if it is wider."""
+    return text if width(text) <= room else f"{_head(text, room - 1)}{ELLIPSIS}"
 
 
 def shorten(text: str, room: int) -> str:

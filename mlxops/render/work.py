@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from .format import byte_rate, duration, file_size, printable, size
-from .width import char_width, shorten
+from .width import cut, shorten
 from .width import width as columns
 
 RATE_WINDOW_S = 10.0
@@ -190,19 +190,6 @@ class Work:
         if self.done >= self.total or self._percent < 1:
             return None
         return (self.total - self.done) / speed
-
-
-def cut(text: str, width: int) -> str:
-    """The text without what is beyond `width` columns."""
-    if columns(text) <= width:
-        return text
-    room, kept = width - 1, ""
-    for char in text:
-        room -= char_width(char)
-        if room < 0:
-            break
-        kept += char
-    return kept + "…"
 
 
 def _bytes(figure: Any) -> int | None:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from ..render.format import printable
 from ..render.style import Style
 from ..render.table import Column, sort_rows
-from ..render.width import wrapped
-from ..render.work import cut
+from ..render.width import cut, wrapped
 from . import text
 from .section import CONNECTING, LIVE, LOST, REFUSED, Section
 

@@ -37,7 +37,7 @@ class Plain:
             error = refusal(self._hosts)
             if error or closed():
                 return error
-            if due and now - printed_at >= options.usual_s and self._told():
+            if due and now - printed_at >= options.usual_s and self._each_reported():
                 lines = compose([one.section for one in self._hosts], options, now)
                 stamp = time.strftime("%H:%M:%S")
                 self._print("\n".join([f"-- {stamp}", *(line.text for line in lines), ""]))
@@ -55,7 +55,7 @@ class Plain:
                 return error
             self._wait()
 
-    def _told(self) -> bool:
+    def _each_reported(self) -> bool:
         """Whether each host has reported, or failed to."""
         return all(one.section.known or one.section.link.error for one in self._hosts)
 

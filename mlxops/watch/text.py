@@ -11,8 +11,7 @@ from ..render.format import ago, cell, duration, printable, size
 from ..render.status import WATCH, memory_line, status_problems
 from ..render.style import Style
 from ..render.table import Row, table
-from ..render.width import width
-from ..render.work import cut
+from ..render.width import cut, width
 
 BAR_WIDTH = 20
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..agent.errors import MlxopsError
-from ..render.width import width
-from ..render.work import cut
+from ..render.width import cut, width
 from . import actions
 from .feed import Feed
 from .layout import Line, Options, Place, compose, first_line

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..clock import epoch
 from .edit import text_or_none
+from .samples import number
 
 MAX_POINTS = 150
 MAX_PORTS = 64
@@ -25,13 +26,13 @@ def to_series(samples: Sequence[Mapping[str, Any]], since: str) -> Dict[str, Any
         rows = sample["ports"]
         for port, row in rows.items():
             if isinstance(row, dict) and (port in points or len(points) < MAX_PORTS):
-                figures = (_number(row.get("memory_bytes")), _number(row.get("requests")))
+                figures = (number(row.get("memory_bytes")), number(row.get("requests")))
                 points.setdefault(str(port), []).append(
                     (at, text_or_none(row.get("entry")), *figures)
                 )
         if sample.get("whole") is True:
             _end_others(points, rows, at)
-        total, available = (_number(sample.get(k)) for k in ("total_bytes", "available_bytes"))
+        total, available = (number(sample.get(k)) for k in ("total_bytes", "available_bytes"))
         if total is not None and available is not None:
             machine.append([at, total, available])
     return {
@@ -59,7 +60,3 @@ def _thinned(series: List[Point]) -> List[Point]:
         elif point[2] >= kept[-1][2]:
             kept[-1] = point
     return kept[-2 * MAX_POINTS :]
-
-
-def _number(value: Any) -> Optional[int]:
-    return value if type(value) is int and 0 <= value < 1 << 60 else None

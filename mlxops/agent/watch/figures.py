@@ -52,7 +52,7 @@ class Speeds:
 
     def _logged(self, port: int, server: Server) -> Optional[Speed]:
         path = log_path(self._state_dir, port)
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         if stamp is None or self._is_older(stamp[0], server):
             return None
         if self._read.get(path, (None, None))[0] != stamp:
@@ -70,13 +70,14 @@ class Speeds:
     def _verified(self, port: int, server: Server) -> Optional[Speed]:
         key = "%d %s" % (server.process.pid, server.process.start_time)
         path = os.path.join(self._state_dir, "run", "%d.speed.json" % port)
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         if self._read.get(key, (None, None))[0] != stamp or key not in self._read:
             self._read[key] = stamp, last_speed(self._state_dir, port, server.process)
         return self._read[key][1]
 
 
-def _stamp(path: str) -> Optional[Tuple[int, int, int]]:
+def file_stamp(path: str) -> Optional[Tuple[int, int, int]]:
+    """Changes with every write of the file; None if there is none."""
     try:
         status = os.stat(path)
     except OSError:

@@ -3,7 +3,6 @@ for such signs."""
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import (
@@ -29,6 +28,7 @@ from ..ports.observe import Servers, Snapshot, Sources, answering_processes, obs
 from ..procs import Memory, Process, Procs, Traffic
 from ..ranks import other_hosts
 from ..registry.entries import EMPTY, Entry, Registry
+from .figures import file_stamp
 from .pace import Paced
 from .pulse import Pulses
 from .recent import RecentProcs
@@ -131,7 +131,7 @@ class PortWatch:
         return self.ctx.procs.some(sorted(self._asked))
 
     def _read_registry(self) -> None:
-        stamp = registry_stamp(self.ctx.site.registry)
+        stamp = file_stamp(self.ctx.site.registry)
         if stamp != self._stamp or not self.evidence:
             self._stamp = stamp
             self.registry, self.fault = self.ctx.store.read_or_empty()
@@ -230,15 +230,6 @@ class RecentHosts:
             return self._answers[key][1]
 
         return answered
-
-
-def registry_stamp(path: str) -> Any:
-    """Changes with every write of the file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _condition(process: Optional[Process]) -> Any:

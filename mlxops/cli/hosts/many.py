@@ -92,7 +92,7 @@ class HostRun(Run):
     ) -> None:
         super().__init__(KeptConsole(whole.console), whole._call)
         self.name, self.command, self.argv = name, whole.command, whole.argv
-        self.heard = whole.heard
+        self.calls = whole.calls
         self.flags = replace(whole.flags, host=name, every_host=False)
         self.kept = HostProgress(name, board)
         self.progress = self.kept

@@ -105,7 +105,7 @@ def _print(run: Run, line: str, minutes: int) -> Answer:
         run.console.note(text.ADVICE)
     return Answer(
         {"line": line, "every_minutes": minutes},
-        lambda told, style: str(told["line"]),
+        lambda result, style: str(result["line"]),
         verbatim=True,
     )
 

@@ -10,8 +10,8 @@ from ...agent.errors import Usage, from_wire
 from ...render.jobs import JOBS, LOCKS, job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
+from ..until_interrupt import until_interrupt
 from ..verb import unless, verb
-from ..watch import watch_until_interrupt
 
 SHOWN = 10
 
@@ -69,7 +69,7 @@ def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool
 
 def _follow(run: Run, job: str | None) -> Answer:
     goodbye = "stopped watching; the job continues (mlxops jobs --follow)"
-    return watch_until_interrupt(lambda: _ended(run, job), goodbye)
+    return until_interrupt(lambda: _ended(run, job), goodbye)
 
 
 def _ended(run: Run, job: str | None) -> Answer:

@@ -14,8 +14,8 @@ from ...render.format import counted
 from ...render.log import LogText
 from .. import options
 from ..run import Answer, Result, Run
+from ..until_interrupt import until_interrupt
 from ..verb import unless, verb
-from ..watch import watch_until_interrupt
 from ..words.moments import parse_moment
 from ..words.ports import port_words
 
@@ -88,7 +88,7 @@ def logs(
                 _note_few(run, row, lines or 1, several, "grep" in args or "since" in args)
         return Answer(result, text.rest, _first_error(result), verbatim=True)
 
-    return watch_until_interrupt(fetch, "") if more["follow"] else fetch()
+    return until_interrupt(fetch, "") if more["follow"] else fetch()
 
 
 def _arguments(

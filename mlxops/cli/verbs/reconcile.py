@@ -54,14 +54,14 @@ def reconcile(
     outlets.refuse_in_dry_run(dry_run)
     quiet = run.flags.quiet and not run.flags.json and not dry_run
     history = FaultHistory(single_instance.reported_path(run.host)) if quiet else None
-    heard = _Warnings(run.progress, keep=quiet)
+    warnings = _Warnings(run.progress, keep=quiet)
     args = {"dry_run": dry_run, "restart": restart, **outlets.args}
     try:
         with (
             single_instance.time_limit(timeout_s or DEFAULT_TIMEOUT_S),
             single_instance.exclusive(run.host),
         ):
-            result = run.call("reconcile", args, heard)
+            result = run.call("reconcile", args, warnings)
     except Interrupted:
         raise
     except MlxopsError as exc:
@@ -70,8 +70,8 @@ def reconcile(
     if history is None:
         text = plan_summary if dry_run else change_lines if run.flags.quiet else change_summary
         return outlets.answer(Answer(result, text, error))
-    outlets.deliver(result, error, heard.messages)
-    news = lines(outlets.news(result, history, heard.messages))
+    outlets.deliver(result, error, warnings.messages)
+    news = lines(outlets.news(result, history, warnings.messages))
     history.save()
     # A failed outlet is one of the lines, and a mail of cron needs no summary of its lines.
     show_error = error is not None and bool(news) and not run.flags.cron

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ...agent.errors import Usage
 from ...hosts.files import Host
+from ...render.format import port_ranges
 from .models import AROUND, model_word
 
 RANGE = re.compile(r"(\d{1,5})\s*(?:-|\.\.|\u2013)\s*(\d{1,5})", re.ASCII)
@@ -24,17 +25,6 @@ def port_word(host: Host, typed: str) -> int | str:
     if len(ports) == 1:
         return ports[0]
     raise Usage(f"expected one port, got {typed!r}", host.ports_hint(), port=typed)
-
-
-def spans(ports: Iterable[int]) -> str:
-    """8100-8103, 8105"""
-    runs: list[list[int]] = []
-    for port in sorted(ports):
-        if runs and port == runs[-1][-1] + 1:
-            runs[-1].append(port)
-        else:
-            runs.append([port])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _expanded(host: Host, typed: str) -> Iterator[int | str]:
@@ -61,9 +51,9 @@ def _range(host: Host, first: int, last: int) -> list[int]:
     inside = [port for port in known if first <= port <= last]
     outside = set(range(first, last + 1)) - set(known)
     if outside:
-        text = f"{spans(outside)} of {word} are not ports of {host.name}"
+        text = f"{port_ranges(outside)} of {word} are not ports of {host.name}"
         if len(outside) == 1:
-            text = f"{spans(outside)} of {word} is not a port of {host.name}"
-        hint = f"did you mean {spans(inside)}?" if inside else host.ports_hint()
+            text = f"{port_ranges(outside)} of {word} is not a port of {host.name}"
+        hint = f"did you mean {port_ranges(inside)}?" if inside else host.ports_hint()
         raise Usage(text, hint, port=word, outside=sorted(outside)[:100])
     return inside

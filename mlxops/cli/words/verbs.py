@@ -34,7 +34,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "delete": ("remove", "NAME"),
     "rmi": ("remove", "NAME"),
     "mv": ("rename", "OLD", "NEW"),
-    "rename": ("register", "NEW", "ORG/NAME"),
     "kill": ("unload", "PORT"),
     "down": ("unload", "--all"),
     "stop-all": ("unload", "--all"),
@@ -42,7 +41,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "serve": ("load", "MODEL", "PORT"),
     "launch": ("load", "MODEL", "PORT"),
     "replace": ("load", "--replace", "MODEL", "PORT"),
-    "restart": ("load", "--replace", "MODEL", "PORT"),
     "reload": ("restart", "PORT"),
     "up": ("apply",),
     "sync": ("apply",),
@@ -77,8 +75,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "gc": ("disk", "--prune"),
 }
 MAX_WORD_LENGTH = 50
-
-
 # Verbs of two words, which are one in the list of verbs.
 TWO_WORDS = ("hosts add", "hosts use")
 
@@ -94,7 +90,7 @@ def without_aliases(words: Sequence[str]) -> list[str]:
 
 def unknown_verb(word: str, more: Sequence[str], verbs: Collection[str]) -> Usage:
     """The error for an unknown verb. `more`: what follows it."""
-    known = _synonym(word.lower(), verbs)
+    known = SYNONYMS.get(word.lower())
     if known:
         return Usage(f"unknown verb {word!r}", _command(known, more), word=word)
     import difflib
@@ -103,14 +99,6 @@ def unknown_verb(word: str, more: Sequence[str], verbs: Collection[str]) -> Usag
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     text = f"unknown verb {word[:MAX_WORD_LENGTH]!r}{meant}"
     return Usage(text, f"mlxops {near[0]} --help" if near else "mlxops --help", word=word)
-
-
-def _synonym(word: str, verbs: Collection[str]) -> tuple[str, ...]:
-    """The command that a synonym stands for; () if there is none among the verbs."""
-    known = SYNONYMS.get(word, ())
-    while known and known[0] not in verbs:
-        known = SYNONYMS.get(known[0], ())
-    return known
 
 
 def _command(known: Sequence[str], more: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from mlxops.agent.errors import MlxopsError, ModelUnknown, Usage
 from mlxops.cli.words.models import model_at, model_word
-from mlxops.cli.words.ports import port_word, port_words, spans
+from mlxops.cli.words.ports import port_word, port_words
 from mlxops.hosts.files import Host, Ssh
+from mlxops.render.format import port_ranges
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -74,7 +75,7 @@ def test_a_verb_for_one_port_takes_one(typed: str) -> None:
 
 @given(st.lists(st.sampled_from(SITE["ports"]), unique=True))  # type: ignore[arg-type]
 def test_spans_read_back_as_the_same_ports(ports: list[int]) -> None:
-    assert port_words(HOST, [spans(ports)] if ports else []) == sorted(ports)
+    assert port_words(HOST, [port_ranges(ports)] if ports else []) == sorted(ports)
 
 
 @given(st.text(max_size=20))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.render import format as words
-from mlxops.render.hosts import port_ranges
+from mlxops.render.format import port_ranges
 from mlxops.render.style import style_for
 
 

@@ -9,7 +9,7 @@ from ..interrupts import raise_on
 from .run import Answer
 
 
-def watch_until_interrupt(call: Callable[[], Answer], goodbye: str) -> Answer:
+def until_interrupt(call: Callable[[], Answer], goodbye: str) -> Answer:
     """The answer of a call that Ctrl-C ends at once; then `goodbye` is printed, if not empty.
 
     The exit status is still that of an interrupted command, because the job had not ended."""
