@@ -11,6 +11,7 @@ from ..render.style import style_for
 from ..render.width import terminal_width
 
 POLL_INTERVAL_S = 0.1
+YES_OR_NO = " [y/N]: "
 
 
 class OutputClosed(Exception):
@@ -72,7 +73,7 @@ class Console:
         """The user's answer, None at the end of input; KeyboardInterrupt on Ctrl-C."""
         with raise_on(1):
             while True:
-                answer = self._answer(f"{question} [y/N]: ")
+                answer = self._answer(question + YES_OR_NO)
                 if not answer:
                     self.note("")
                     return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 
 import click
@@ -93,6 +96,18 @@ def _verb(verb: str) -> Iterator[str]:
 def _terms(texts: dict[str, str]) -> Iterator[str]:
     for term, text in texts.items():
         yield from [".TP", f"\\fB{escaped(term)}\\fR", escaped(text)]
+
+
+def read_with_man(page: str) -> bool:
+    """Show the page with man(1); False if that is not installed."""
+    program = shutil.which("man")
+    if program is None:
+        return False
+    with tempfile.NamedTemporaryFile("w", prefix="mlxops-", suffix=".1", encoding="utf-8") as file:
+        file.write(page)
+        file.flush()
+        subprocess.run([program, file.name], check=False)
+    return True
 
 
 def escaped(text: str) -> str:

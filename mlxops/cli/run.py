@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import Failed, Interrupted, MlxopsError
 from ..render.style import Style
-from .console import Console
+from .console import YES_OR_NO, Console
 
 if TYPE_CHECKING:  # help and usage errors need none of these
     from ..hosts.files import Host
@@ -194,9 +194,9 @@ class Run:
 
         self.progress.close()
         try:
-            answer = self.console.confirm(
-                for_people(printable(question), self.console.err_style.width)
-            )
+            width = self.console.err_style.width
+            room = max(1, width - len(YES_OR_NO)) if width else None
+            answer = self.console.confirm(for_people(printable(question), room))
             self.progress.restart()
         except KeyboardInterrupt:
             self.console.note("")

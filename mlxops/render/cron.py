@@ -9,8 +9,9 @@ from .style import Style
 
 _CRON_ENVIRONMENT = 'env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bin:/bin'
 ADVICE = """\
-`mlxops cron install` puts this line into your crontab, in place of an earlier one.
-cron has no ssh agent: use a key without a passphrase, and a host key in known_hosts."""
+`mlxops cron install` puts this line into your crontab, or replaces an earlier
+one. cron has no ssh agent: use a key without a passphrase, and a host key in
+known_hosts."""
 
 
 def shown(result: dict[str, Any], style: Style) -> str:

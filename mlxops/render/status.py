@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Any
 
-from .drift import drift_lines, state_cell
+from .drift import drift_lines, kind, state_cell
 from .format import cell, duration, latency, printable, size, token_rate
 from .style import Style
 from .table import Column, Listing, Row, table
@@ -137,9 +137,16 @@ def _wrong(result: dict[str, Any], style: Style) -> list[str]:
     warnings = [f"warning: {printable(text)}" for text in result.get("warnings") or []]
     return [
         *drift_lines(result.get("drift"), style),
+        *_all_at_once(result.get("drift") or []),
         *drift_lines(others, style),
         *warnings,
     ]
+
+
+def _all_at_once(drifts: list[dict[str, Any]]) -> list[str]:
+    """The command that starts the models of several ports again, as after a power cut."""
+    gone = sum(kind(drift) in ("stale", "lost") for drift in drifts)
+    return [f"all {gone} at once: mlxops apply"] if gone > 1 else []
 
 
 def _unexplained(port: dict[str, Any]) -> bool:

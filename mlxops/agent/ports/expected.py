@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import time
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
@@ -26,6 +27,7 @@ MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
 MAX_ERROR_LINES = 20
 # Both moments of a record are whole seconds.
 ROUNDING_S = 1.0
+_SERVED = re.compile(r' HTTP/[0-9.]+" [123][0-9]{2}\b')
 
 
 def expected(ctx: Context, registry: Registry, port: int) -> Expected:
@@ -177,8 +179,9 @@ def last_log_line(state_dir: str, port: int, launched_at: object, gone_at: Optio
 
 
 def _last_line(content: bytes) -> str:
-    """The last error of the last lines, else the last line."""
+    """The last error of the last lines, else the last line, except of requests that went well."""
     lines = content.decode("utf-8", "replace").splitlines()
+    lines = [line for line in lines if not _SERVED.search(line)]
     error = last_error(lines[-MAX_ERROR_LINES:])
     lines = [error] if error else lines
     texts = ("".join(c for c in line if c.isprintable()).strip() for line in reversed(lines))

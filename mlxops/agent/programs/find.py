@@ -122,7 +122,8 @@ def help_text(
     path = answer_path(state_dir, fingerprint(command))
     text = None if fresh else read_answer(path)
     if text is None:
-        say(("checking that %s starts" if fresh else "reading the options of %s") % words[0])
+        name = os.path.basename(words[0])
+        say(("checking that %s starts" if fresh else "reading the options of %s") % name)
         text = _run_help(command, check)
         save_answer(path, text)
     return text

@@ -37,12 +37,16 @@ def completion(run: Run, shell: str) -> Answer:
     return Answer({"script": text}, lambda result, style: str(result["script"]), verbatim=True)
 
 
-@verb("man", "mlxops man | man -l -", together=True)
+@verb("man", "mlxops man", "mlxops man > mlxops.1", together=True)
 def man(run: Run) -> Answer:
-    """Print the manual page, mlxops(1)."""
-    from ..man import man_page
+    """Show the manual page, mlxops(1); print its source if the output is not a terminal."""
+    from ..man import man_page, read_with_man
 
-    return Answer({"page": man_page()}, lambda result, style: str(result["page"]), verbatim=True)
+    page = man_page()
+    at_terminal = run.style.width is not None and not run.flags.json
+    if at_terminal and read_with_man(page):
+        return Answer({"page": page}, None)
+    return Answer({"page": page}, lambda result, style: str(result["page"]), verbatim=True)
 
 
 @verb("demo", "mlxops demo", together=True)

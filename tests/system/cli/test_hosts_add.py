@@ -178,6 +178,16 @@ def test_this_machine_is_a_host_too(newcomer: Newcomer) -> None:
     assert json.loads(newcomer.run("list", "--host", "here", "--json").stdout)["host"] == "here"
 
 
+def test_at_a_terminal_man_shows_the_manual_page(newcomer: Newcomer) -> None:
+    reader = newcomer.home.parent / "tools" / "man"
+    reader.write_text('#!/bin/sh\necho "man reads: $(head -n 1 "$1")"\n')
+    reader.chmod(0o755)
+    terminal = Terminal(newcomer, "man")
+    assert terminal.end() == 0
+    assert terminal.shown.startswith("man reads: .TH MLXOPS 1") and ".SH" not in terminal.shown
+    assert newcomer.run("man").stdout.startswith(".TH MLXOPS 1")
+
+
 def test_the_first_load_that_it_proposes_is_on_a_free_port(newcomer: Newcomer) -> None:
     port, other = free_range(2)
     with socket.create_server(("127.0.0.1", port)):

@@ -28,6 +28,15 @@ def test_status_shows_every_port_with_a_dash_for_what_is_unknown() -> None:
     assert lines[4:] == ["memory: 61.0 GiB of 256 GiB available"]
 
 
+def test_several_models_that_are_gone_have_one_command() -> None:
+    gone = [
+        {"drift": kind, "port": port, "entry": "q"} for kind, port in (("stale", 1), ("lost", 2))
+    ]
+    told = status({"ports": [READY], "memory": None, "drift": gone}, PLAIN)
+    assert told.splitlines()[-1] == "all 2 at once: mlxops apply"
+    assert "at once" not in status({"ports": [READY], "memory": None, "drift": gone[1:]}, PLAIN)
+
+
 def test_status_explains_drift_and_names_the_next_command() -> None:
     lines = status(
         {"ports": [READY | {"drift": "mismatch"}], "memory": None, "drift": [DRIFT]}, PLAIN
