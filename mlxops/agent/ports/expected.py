@@ -12,6 +12,8 @@ from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 from ..clock import epoch, now, utc
 from ..context import Context
 from ..jobs.starts import supervision_of
+from ..models.cache import repo_folder, repo_of
+from ..models.location import same_repo
 from ..procs import Procs, Unobservable
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, Registry
 from ..registry.resolve import is_repo_id
@@ -91,8 +93,19 @@ def edit_faults(entry: Entry) -> Iterator[str]:
         near = difflib.get_close_matches(key, KEYS, 1, 0.8) if key not in KEYS else []
         if near:
             yield "unknown key %r (did you mean %r?)" % (key, near[0])
-    if entry.repo_id and not is_repo_id(entry.repo_id) and not entry.cache_path:
+    holder = _other_repo(entry)
+    if holder:
+        yield "repo_id is %r, but the files are those of %s" % (entry.repo_id, holder)
+    elif entry.repo_id and not is_repo_id(entry.repo_id) and not entry.cache_path:
         yield "repo_id %r does not have the form org/name" % entry.repo_id
+
+
+def _other_repo(entry: Entry) -> str:
+    """The repository whose folder of a cache has the entry's files, if it is another one."""
+    if not entry.repo_id or "/%s/" % repo_folder(entry.repo_id) in entry.cache_path:
+        return ""
+    holder = repo_of(entry.cache_path)
+    return "" if same_repo(holder, entry.repo_id) else holder
 
 
 def edit_warnings(registry: Registry) -> List[str]:
