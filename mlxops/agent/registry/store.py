@@ -94,7 +94,8 @@ class Store:
         """Failed if an edit could not be written. The caller must hold the lock."""
         trial = copies.draft_path(self.path)
         try:
-            self._write(trial, b"")
+            # A full disk still takes an empty file.
+            self._write(trial, b"\n" * os.stat(self.path).st_size)
         except OSError as exc:
             raise write_error(exc, self.path, "; it is unchanged") from exc
         finally:

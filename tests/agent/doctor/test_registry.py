@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.healthy import Healthy, host
+from tests.support.smalldisk import SmallDisk
 
 __all__ = ["host"]
 SHARED = """
@@ -31,6 +33,18 @@ def test_what_it_tries_leaves_nothing_behind(host: Healthy) -> None:
     before = sorted(os.listdir(host.hub))
     assert [verdict for verdict, _ in rows(host, "registry writes")] == ["ok"]
     assert {*os.listdir(host.hub)} <= {*before, "registry.json.lock"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_takes_only_empty_files_is_told(host: Healthy, tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk") as disk:
+        copy = disk.place / "registry.json"
+        copy.write_bytes(host.registry.read_bytes())
+        (disk.place / "registry.json.lock").touch()
+        host.site["registry"] = str(copy)
+        disk.fill()
+        ((verdict, seen),) = rows(host, "registry writes")
+    assert verdict == "wrong" and "No space left on device" in seen
 
 
 @pytest.mark.parametrize("name", ["registry.json.bak", "registry.history.jsonl"])
@@ -70,6 +84,16 @@ def test_a_key_that_is_nearly_ours_is_told_and_a_strange_one_is_not(host: Health
     assert told == [
         ("warning", f"{name}: unknown key 'tool_call_parsr' (did you mean 'tool_call_parser'?)")
     ]
+
+
+@pytest.mark.parametrize("repo_id", ["typo", "tiny/ambre"])
+def test_a_repo_that_is_not_the_one_of_its_files_is_told(host: Healthy, repo_id: str) -> None:
+    path = host.hub / "registry.json"
+    document = json.loads(path.read_text())
+    document["models"]["amber"]["repo_id"] = repo_id
+    path.write_text(json.dumps(document))
+    told = f"amber: repo_id is {repo_id!r}, but the files are those of tiny/amber"
+    assert rows(host, "registry keys") == [("warning", told)]
 
 
 @pytest.mark.parametrize(
