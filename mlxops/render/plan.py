@@ -16,7 +16,7 @@ STEPS = ("swap", "load", "restart", "download", "unload")
 
 def plan_text(plan: dict[str, Any], style: Style, command: str) -> str:
     """The table of ports, a line per port that needs one, memory and the sum. `command`: the apply
-    of this plan, the next command."""
+    of this plan, the next command; "" in front of a question."""
     lines = [table(COLUMNS, plan["rows"], style), "", *details(plan["rows"], style)]
     return "\n".join([*lines, *_memory_lines(plan, style), *_sum_lines(plan, style, command)])
 
@@ -125,7 +125,7 @@ def _sum_lines(plan: dict[str, Any], style: Style, command: str) -> list[str]:
         helpless = "--evict" in command or any(row["kind"] == "TooBig" for row in plan["rows"])
         less = "" if helpless else f", or unload others for them: {command} --evict"
         return [*lines, f"next: name fewer ports{less}"]
-    return [*lines, f"next: {command}"] if plan["changes"] else lines
+    return [*lines, f"next: {command}"] if command and plan["changes"] else lines
 
 
 def summary(plan: dict[str, Any]) -> str:

@@ -147,7 +147,7 @@ def _confirm(run: Run, selection: Result) -> Result:
     agreed: Result = {"pids": pids, "ask_above_bytes": ASK_ABOVE_BYTES}
     if not asked or planned["memory"]["fits"] is False:
         return agreed
-    run.preview(plan_text(planned, run.console.err_style, _command("apply", selection)))
+    run.preview(plan_text(planned, run.console.err_style, ""))
     run.confirm(asked)
     return {**agreed, "ask_above_bytes": max(ASK_ABOVE_BYTES, download_bytes(planned))}
 

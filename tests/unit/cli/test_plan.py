@@ -122,7 +122,7 @@ def test_at_a_terminal_the_plan_is_shown_and_asked_about_once() -> None:
     asked = Ended(studio, "apply", agrees=True)
     assert asked.questions == ["Stop 1 server and load 1 model?"]
     assert [verb for verb, _ in studio.asked] == ["plan", "apply"]
-    assert "8101  jerry" in asked.err and "next: mlxops apply" in asked.err
+    assert "8101  jerry" in asked.err and "next: " not in asked.err
     assert (asked.code, asked.out) == (
         0,
         "8101 serves new, instead of old: ready after 1.0 s\n1 port changed; 1 as before\n",
