@@ -134,12 +134,10 @@ def _below(result: dict[str, Any], style: Style) -> list[str]:
 def _wrong(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
     others = [one for port, one in broken.items() if not _drifts(result, port)]
-    warnings = [f"warning: {printable(text)}" for text in result.get("warnings") or []]
     return [
         *drift_lines(result.get("drift"), style),
         *_all_at_once(result.get("drift") or []),
         *drift_lines(others, style),
-        *warnings,
     ]
 
 

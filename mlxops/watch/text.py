@@ -74,7 +74,8 @@ def problem_lines(result: dict[str, Any], style: Style) -> list[str]:
     error = result.get("error") or {}
     lines = [style.wrong(f"registry: {printable(error.get('message'))}")] if error else []
     lines += [f"  next: {printable(error['hint'])}"] if error.get("hint") else []
-    return [*lines, *status_problems(result, style).splitlines()]
+    warnings = [f"warning: {printable(text)}" for text in result.get("warnings") or []]
+    return [*lines, *status_problems(result, style).splitlines(), *warnings]
 
 
 def event_lines(

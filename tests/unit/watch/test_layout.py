@@ -103,3 +103,10 @@ def test_a_host_that_no_longer_looks_is_noticed() -> None:
 def test_the_selected_line_stays_visible(selected: int, start: int, first: int) -> None:
     lines = [Line(str(n), place=Place("studio", n)) for n in range(100)]
     assert first_line(lines, Place("studio", selected), start, 10) == first
+
+
+def test_warnings_of_the_host_stand_below_the_problems() -> None:
+    warned = section()
+    warned.take({"event": "watch", "at": NOW, "warnings": ["jade: unknown key 'prt'"]}, NOW)
+    lines = texts(compose([warned], Options(Style(width=80), 2.0), NOW))
+    assert "warning: jade: unknown key 'prt'" in lines
