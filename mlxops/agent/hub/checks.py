@@ -28,7 +28,7 @@ def check_complete(remote: Remote, force: bool = False) -> None:
 
 def format_size(size: int) -> str:
     """The size of files, in decimal units as on the Hub; memory is in GiB."""
-    if size < 10**5:
+    if size < 10**6:
         return "%.1f kB" % (size / 1e3)
     return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
 
@@ -51,8 +51,13 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -
     free, needed = disk.f_bavail * disk.f_frsize, remote.missing_bytes + spare_bytes
     if remote.missing_bytes and free < needed:
         raise NotEnoughDisk(
-            "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
-            % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
+            "%s needs %s and %s must stay free, but %s has %s"
+            % (
+                remote.repo_id,
+                *map(format_size, (remote.missing_bytes, spare_bytes)),
+                place,
+                format_size(free),
+            ),
             "mlxops disk shows what can be removed",
             needed_bytes=needed,
             free_bytes=free,

@@ -18,7 +18,7 @@ from mlxops.agent.errors import (
     Usage,
 )
 from mlxops.agent.hub import download as fetch
-from mlxops.agent.hub.checks import check_disk
+from mlxops.agent.hub.checks import check_disk, format_size
 from mlxops.agent.models import cache as hfcache
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
@@ -268,6 +268,7 @@ def test_a_disk_that_is_too_small_is_seen_beforehand(one_fetching: Fetch) -> Non
         == remote.missing_bytes + (1 << 60)
         > caught.value.fields["free_bytes"]
     )
+    assert f" needs {format_size(remote.missing_bytes)} and " in caught.value.message
     check_disk(remote._replace(missing_bytes=0), str(one_fetching.cache), spare_bytes=1 << 60)
 
 
