@@ -24,8 +24,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # Names that other tools use. Words in capitals stand for arguments.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "models": ("list",),
-    "top": ("status",),
+    "images": ("list",),
     "ports": ("status",),
+    "slots": ("status",),
     "health": ("status", "--check"),
     "info": ("show", "NAME"),
     "inspect": ("show", "NAME"),
@@ -34,6 +35,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "delete": ("remove", "NAME"),
     "rmi": ("remove", "NAME"),
     "mv": ("rename", "OLD", "NEW"),
+    "move": ("load", "--move", "MODEL", "PORT"),
     "kill": ("unload", "PORT"),
     "down": ("unload", "--all"),
     "stop-all": ("unload", "--all"),
@@ -52,8 +54,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "tail": ("logs", "-f", "PORT"),
     "watch": ("status", "--watch"),
     "monitor": ("status", "--watch"),
+    "top": ("status", "--watch"),
+    "stats": ("status", "--watch"),
     "events": ("history",),
     "undo": ("history", "--undo"),
+    "rollback": ("history", "--undo"),
     "locks": ("jobs", "--locks"),
     "attach": ("jobs", "--follow"),
     "abort": ("cancel",),
@@ -63,6 +68,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "config": ("hosts",),
     "context": ("hosts",),
     "host": ("hosts",),
+    "use": ("hosts", "use", "NAME"),
     "setup": ("hosts",),
     "find": ("search", "WORDS"),
     "add": ("register", "NAME", "ORG/NAME"),
@@ -73,6 +79,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "df": ("disk",),
     "prune": ("disk", "--prune"),
     "gc": ("disk", "--prune"),
+    "clean": ("disk", "--prune"),
+    "cleanup": ("disk", "--prune"),
 }
 MAX_WORD_LENGTH = 50
 # Verbs of two words, which are one in the list of verbs.

@@ -71,7 +71,9 @@ def test_a_word_near_a_verb_is_told() -> None:
         ("get 'a b'", "show 'a b'"),
         ("describe", "show NAME"),
         ("down", "unload --all"),
-        ("Top", "status"),
+        ("Top", "status --watch"),
+        ("move qwen 8101", "load --move qwen 8101"),
+        ("use", "hosts use NAME"),
         ("config", "hosts"),
     ],
 )
