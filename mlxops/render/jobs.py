@@ -104,8 +104,9 @@ def job_outcome(result: dict[str, Any], style: Style) -> str:
     """One line: how a job ended."""
     if result.get("over"):
         return f"This job is over: {ended_text(result)}."
-    message = f": {printable(result['message'])}" if result.get("message") else ""
-    return f"{cell(result['why'])}: {cell(result['state'])}{message}"
+    state, message = cell(result["state"]), printable(result.get("message") or "")
+    ending = [message] if message.startswith(state) else [state, *filter(None, [message])]
+    return ": ".join([cell(result["why"]), *ending])
 
 
 def _state(job: Row, style: Style) -> str:

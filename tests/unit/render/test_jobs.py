@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlxops.render.format import age, ago, with_relative_times
-from mlxops.render.jobs import job_table, lock_table
+from mlxops.render.jobs import job_outcome, job_table, lock_table
 from mlxops.render.style import Style
 from mlxops.render.width import width
 from tests.support.statusrows import PLAIN
@@ -134,3 +134,16 @@ def test_how_long_ago(seconds: int, told: str) -> None:
 )
 def test_times_in_the_host_s_texts_are_told_as_a_person_says_them(text: str, told: str) -> None:
     assert with_relative_times(text, lambda: 1000180.0) == told
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "told"),
+    [
+        ("cancelled", "cancelled; the port is empty", "cancelled; the port is empty"),
+        ("failed", "no space", "failed: no space"),
+        ("done", None, "done"),
+    ],
+)
+def test_the_end_of_a_job_is_told_once(state: str, message: str | None, told: str) -> None:
+    job = {"why": "load jade 8103", "state": state, "message": message}
+    assert job_outcome(job, PLAIN) == f"load jade 8103: {told}"
