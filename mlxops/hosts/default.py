@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from ..agent.errors import Usage
+from . import files, folders
 from . import toml as hostfile
 from .ownership import require_own
 from .template import write_new
@@ -19,7 +20,7 @@ TABLE_LINE = re.compile(r"[ \t]*\[")
 def set_default(path: Path, name: str | None) -> str | None:
     """Write the default host into the file, or remove it. Return the one before."""
     text = _text(path)
-    before: str | None = hostfile.parse(path, text).take("host", hostfile.text, None)
+    before = _configured(path, text)
     if before == name:
         return name
     changed = _changed(text, name)
@@ -32,6 +33,31 @@ def set_default(path: Path, name: str | None) -> str | None:
         )
     write_new(path.resolve(), changed, replace=True)
     return before
+
+
+def keep_only_host(new: str, hosts_dir: str | None) -> str | None:
+    """Make the only usable host the default before `new` is added beside it: verbs without --host
+    then still use it. Return its name; None if there is no such host, or a default is set or cannot
+    be."""
+    path, known = folders.config_path(), files.available(hosts_dir)
+    if path is None or len(known) != 1 or new in known:
+        return None
+    (only,) = known.values()
+    if only.folder.source == folders.FLAG:  # of one command, while config.toml is for all
+        return None
+    try:
+        files.read_host(only.path)
+        if _configured(path, _text(path)):
+            return None
+        set_default(path, only.name)
+    except (Usage, OSError):  # a config.toml that cannot be changed does not stop hosts add
+        return None
+    return only.name
+
+
+def _configured(path: Path, text: str) -> str | None:
+    host: str | None = hostfile.parse(path, text).take("host", hostfile.text, None)
+    return host
 
 
 def _text(path: Path) -> str:

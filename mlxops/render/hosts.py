@@ -126,9 +126,14 @@ def added_text(result: dict[str, Any], style: Style) -> str:
     if not result["written"]:
         return str(result["text"]).rstrip("\n")
     hides = [f"it hides {path}" for path in result["hides"]]
+    kept = result["kept_default"] and (
+        f"{result['kept_default']} stays the host in use; "
+        f"mlxops hosts use {result['name']} changes that"
+    )
+    remarks = [*hides, *([kept] if kept else [])]
     return "\n".join(
         printable(line)
-        for line in (f"wrote {result['path']}", *hides, "next:", *_indented(result["next"]))
+        for line in (f"wrote {result['path']}", *remarks, "next:", *_indented(result["next"]))
     )
 
 

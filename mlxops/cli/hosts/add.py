@@ -13,6 +13,7 @@ from typing import Any
 from ... import host_setup
 from ...agent.errors import Failed, HostKeyRefused, LoginRefused, MlxopsError, Usage
 from ...hosts import files, folders, template
+from ...hosts.default import keep_only_host
 from ...hosts.files import Ssh
 from ...hosts.template import Draft
 from ...render.hosts import (
@@ -90,11 +91,12 @@ class HostSetup:
         runtime = self._choose(found)
         text = template.host_file_text(self._draft)
         host = files.parse_host(self._path, text)
+        kept = None
         if not self._wishes.dry_run:
+            kept = keep_only_host(host.name, self._run.flags.hosts_dir)
             self._write(text)
-        return self._result(
-            text, found, runtime, _first_free(host.site["ports"], found["used_ports"])
-        )
+        port = _first_free(host.site["ports"], found["used_ports"])
+        return {**self._result(text, found, runtime, port), "kept_default": kept}
 
     def _look(self, scratch: Path) -> Result:
         """Connect, and see what is there."""

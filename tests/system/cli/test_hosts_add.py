@@ -198,12 +198,16 @@ def test_the_first_load_that_it_proposes_is_on_a_free_port(newcomer: Newcomer) -
 
 
 def test_the_default_host_is_chosen_by_name(newcomer: Newcomer) -> None:
-    assert newcomer.run("hosts", "add", "here", "--local").exit == 0
-    assert newcomer.run("hosts", "add", "there", "--local").exit == 0
+    here = newcomer.run("hosts", "add", "here", "--local")
+    kept = "studio stays the host in use; mlxops hosts use here changes that"
+    assert here.exit == 0 and kept in here.stdout.splitlines()  # the file of the clone
+    assert newcomer.run("hosts", "--json").result["note"] == ""
+    there = newcomer.run("hosts", "add", "there", "--local", "--json").result
+    assert there["kept_default"] is None and "mlxops hosts use there" in there["next"]
     unknown = newcomer.run("hosts", "use", "ther")
     assert unknown.exit == 2 and "did you mean there?" in unknown.stderr
     used = newcomer.run("hosts", "use", "there")
-    assert (used.exit, used.stdout) == (0, "default host: there (was none)\n")
+    assert (used.exit, used.stdout) == (0, "default host: there (was studio)\n")
     chosen = [
         row["name"] for row in newcomer.run("hosts", "--json").result["hosts"] if row["chosen"]
     ]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Usage
-from mlxops.hosts.default import set_default
+from mlxops.hosts.default import keep_only_host, set_default
+from mlxops.hosts.files import choose_host
 
 
 @pytest.fixture
@@ -65,3 +66,44 @@ def test_what_cannot_be_changed_safely_is_left(config: Path, text: str) -> None:
     with pytest.raises(Usage):
         set_default(config, "new")
     assert config.read_text() == text
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of host files, and a home without config.toml."""
+    folder = tmp_path / "hosts"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(folder))
+    return folder
+
+
+def add_host(folder: Path, name: str, text: str = '[studio]\nhf_home = "/m"\n') -> None:
+    (folder / f"{name}.toml").write_text(text)
+
+
+def test_the_only_host_becomes_the_default_before_another_is_added(beside: Path) -> None:
+    assert keep_only_host("studio", None) is None
+    add_host(beside, "studio")
+    assert keep_only_host("studio", None) is None  # --force: the same host again
+    assert keep_only_host("studio2", None) == "studio"
+    config = beside.parent / ".config/mlxops/config.toml"
+    assert config.read_text() == 'host = "studio"\n'
+    add_host(beside, "studio2")
+    assert choose_host(None, None).file.name == "studio"
+
+
+def test_a_choice_of_the_user_stays(beside: Path) -> None:
+    add_host(beside, "studio")
+    config = beside.parent / ".config/mlxops/config.toml"
+    config.parent.mkdir(mode=0o700, parents=True)
+    for text in ('host = "elsewhere"\n', "host = "):
+        config.write_text(text)
+        assert keep_only_host("studio2", None) is None and config.read_text() == text
+    config.unlink()
+    assert keep_only_host("studio2", str(beside)) is None  # a folder for one command
+    add_host(beside, "studio", "broken")
+    assert keep_only_host("studio2", None) is None
+    add_host(beside, "studio")
+    add_host(beside, "third")
+    assert keep_only_host("studio2", None) is None and not config.exists()
