@@ -48,18 +48,24 @@ def _read(path: Path) -> bytes:
 
 def write_json(name: str, value: Any) -> None:
     """Replace a file in one step, readable by this account only. A failure is ignored."""
-    import tempfile  # it takes longer than reading the file does
-
     where = folder()
     if where is None:
         return
     with contextlib.suppress(OSError):
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, draft = tempfile.mkstemp(dir=where, prefix=name)
-        try:
-            with open(fd, "w") as file:
-                json.dump(value, file)
-            os.replace(draft, where / name)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
+        replace_json(where / name, value)
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Replace a file of this account in one step; OSError if that fails."""
+    import tempfile  # it takes longer than reading the file does
+
+    fd, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with open(fd, "w") as file:
+            json.dump(value, file)
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise

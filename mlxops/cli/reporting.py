@@ -17,7 +17,7 @@ from .run import Answer, Result, Run
 
 if TYPE_CHECKING:
     from ..unattended.faults import Fault
-    from ..unattended.history import FaultHistory, News
+    from ..unattended.reported import News, ReportedFaults
 
 NOTIFY, METRICS = "notify", "metrics"
 # The host did not answer, or refused the login.
@@ -88,23 +88,23 @@ class Reporting:
 
         if self.used and not is_previous_run(exc):
             self._write_metrics(result, exc.exit_code)
-            self._notify(exc.exit_code, lambda history: history.failure(failure_fault(exc)))
+            self._notify(exc.exit_code, lambda reported: reported.failure(failure_fault(exc)))
 
     def deliver(self, result: Result, error: MlxopsError | None, warnings: list[str]) -> None:
         """Write the metrics, then run the command if it has news; failures go to `problems`."""
         if self.used:
             code = error.exit_code if error else 0
             self._write_metrics(result, code)
-            self._notify(code, lambda history: self.news(result, history, warnings))
+            self._notify(code, lambda reported: self.news(result, reported, warnings))
 
-    def news(self, result: Result, history: FaultHistory, warnings: list[str]) -> list[News]:
+    def news(self, result: Result, reported: ReportedFaults, warnings: list[str]) -> list[News]:
         """The news of this run for one memory of what was reported."""
         from ..unattended import news
         from ..unattended.faults import warning_fault
 
         collect: Callable[..., list[News]] = getattr(news, f"of_{self.command}")
         own = [*map(warning_fault, warnings), *self.own_faults()]
-        return collect(result, history, own, self.settles)
+        return collect(result, reported, own, self.settles)
 
     def own_faults(self) -> list[Fault]:
         from ..unattended.faults import own_fault
@@ -155,15 +155,15 @@ class Reporting:
         path = Path(word).absolute()
         return path / f"mlxops-{self.run.host.name}.prom" if path.is_dir() else path
 
-    def _notify(self, code: int, collect: Callable[[FaultHistory], list[News]]) -> None:
+    def _notify(self, code: int, collect: Callable[[ReportedFaults], list[News]]) -> None:
         if self.notify is None:
             return
         from ..unattended import notify as notifying
-        from ..unattended.history import FaultHistory
+        from ..unattended.reported import ReportedFaults
         from ..unattended.single_instance import notified_path
 
-        history = FaultHistory(notified_path(self.run.host, self.notify))
-        news = collect(history)
+        reported = ReportedFaults(notified_path(self.run.host, self.notify))
+        news = collect(reported)
         if news:
             message = notifying.Message(
                 host=self.run.host.name, command=self.command, exit_code=code, news=news
@@ -171,7 +171,7 @@ class Reporting:
             self._try(NOTIFY, lambda command: notifying.send(command, message))
         if NOTIFY not in self.problems:
             # After a failure the next run tries again.
-            history.save()
+            reported.save()
 
     def _try(self, name: str, use: Callable[[str], None]) -> None:
         self.tried.add(name)

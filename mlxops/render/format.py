@@ -132,8 +132,8 @@ def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
     by alice (3 min ago)."""
 
     def relative(match: re.Match[str]) -> str:
-        told = ago(match[2], now)
-        return f"({told})" if match[1] == "since " else told
+        relative = ago(match[2], now)
+        return f"({relative})" if match[1] == "since " else relative
 
     return _TIME.sub(relative, text) if "Z" in text else text
 

@@ -9,7 +9,7 @@ from ..render.actions import action_lines, problems
 from ..render.drift import location
 from . import faults as faulting
 from .faults import CHECK, HOST, LOCK, PORT, SELF, WARNING, Fault
-from .history import FaultHistory, News, change
+from .reported import News, ReportedFaults, change
 
 Result = dict[str, Any]
 Settles = Callable[[str], bool]
@@ -20,7 +20,7 @@ _NOT_BY_DOCTOR: tuple[str, ...] = ("foreign", "duplicate", _CHANGES)
 
 
 def of_status(
-    result: Result, history: FaultHistory, own: list[Fault], settles_own: Settles
+    result: Result, reported: ReportedFaults, own: list[Fault], settles_own: Settles
 ) -> list[News]:
     """The news of status, which saw only the ports of its rows."""
     rows = result["ports"]
@@ -34,7 +34,7 @@ def of_status(
             return rest[0] in ports and rest[1] != _CHANGES
         return about == HOST or (about == SELF and settles_own(key))
 
-    return history.news([*map(faulting.port_fault, wrong), *own], settles)
+    return reported.news([*map(faulting.port_fault, wrong), *own], settles)
 
 
 def _is_unknown(row: Result) -> bool:
@@ -42,7 +42,7 @@ def _is_unknown(row: Result) -> bool:
 
 
 def of_reconcile(
-    result: Result, history: FaultHistory, own: list[Fault], settles_own: Settles
+    result: Result, reported: ReportedFaults, own: list[Fault], settles_own: Settles
 ) -> list[News]:
     """What reconcile changed, then its news. `own`: faults of this machine, and warnings."""
     done = [action for action in result["actions"] if action.get("applied")]
@@ -52,7 +52,7 @@ def of_reconcile(
     # Lines of actions report these already.
     rest = [one for one in result.get("drift") or [] if one not in problems(result)]
     cleared = list(map(faulting.port_fault, rest))
-    history.mark_reported(cleared)
+    reported.mark_reported(cleared)
 
     def settles(key: str) -> bool:
         about = key.split()[0]
@@ -64,7 +64,7 @@ def of_reconcile(
         change(f"{action['action']} {location(action)}", line, _record(action))
         for action, line in zip(done, action_lines(done), strict=True)
     ]
-    return [*changes, *history.news([*faults, *cleared], settles)]
+    return [*changes, *reported.news([*faults, *cleared], settles)]
 
 
 def _record(action: Result) -> Result:
@@ -73,7 +73,7 @@ def _record(action: Result) -> Result:
 
 
 def of_doctor(
-    result: Result, history: FaultHistory, own: list[Fault], settles_own: Settles
+    result: Result, reported: ReportedFaults, own: list[Fault], settles_own: Settles
 ) -> list[News]:
     """The news of doctor: every check that failed."""
     wrong = [row for row in result["checks"] if _failed(row)]
@@ -84,7 +84,7 @@ def of_doctor(
             return rest[1] not in _NOT_BY_DOCTOR
         return about in (HOST, CHECK) or (about == SELF and settles_own(key))
 
-    return history.news([*map(faulting.check_fault, wrong), *own], settles)
+    return reported.news([*map(faulting.check_fault, wrong), *own], settles)
 
 
 def _failed(row: Result) -> bool:

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 from .. import interrupts
 from ..agent.errors import Failed
 from ..render.format import printable, printable_lines
-from .history import News, lines
+from .reported import News, lines
 
 NOTIFY_TIMEOUT_S = 30.0
 MAX_SUMMARY, MAX_JSON_BYTES, MAX_TEXT = 200, 64 << 10, 1 << 16

@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Options:
-    """How to show it. `usual_s`: seconds between two looks; `sort`: a column, and whether it is
+    """How to show it. `usual_s`: seconds between two updates; `sort`: a column, and whether it is
     reversed."""
 
     style: Style
@@ -84,7 +84,7 @@ def _link(section: Section, options: Options, now: float) -> str:
     if link.state == CONNECTING:
         return "connecting"
     if link.state == LIVE:
-        return text.looked(None if link.heard_at is None else now - link.heard_at, options.usual_s)
+        return text.updated(None if link.heard_at is None else now - link.heard_at, options.usual_s)
     if link.state == REFUSED:
         return "refused"
     return text.lost(now - (link.lost_at or now), max(0.0, (link.retry_at or now) - now))

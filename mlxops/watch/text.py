@@ -29,12 +29,12 @@ def header(name: str, target: str, link: str, style: Style) -> str:
     return f"{left}{' ' * max(2, room - width(left) - width(right))}{right}"
 
 
-def looked(age_s: float | None, usual_s: float) -> str:
+def updated(age_s: float | None, usual_s: float) -> str:
     """The link of a host that reports."""
     if age_s is None:
         return "connecting"
     late = age_s > 2 * usual_s + 3
-    return f"no look for {_whole(age_s)}" if late else f"looked {_whole(age_s)} ago"
+    return f"no update for {_whole(age_s)}" if late else f"updated {_whole(age_s)} ago"
 
 
 def lost(age_s: float, retry_s: float) -> str:

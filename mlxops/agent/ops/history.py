@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
+from ..clock import utc
 from ..context import Context
 from ..history.choice import choose, require_known
 from ..history.rows import HistoryRow
 from ..history.samples import read_samples
 from ..history.series import to_series
 from ..history.sources import read_history
+from ..wire.values import moment_s
 
 DEFAULT_ROWS = 20
 
@@ -17,7 +19,7 @@ DEFAULT_ROWS = 20
 def history(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry, fault = ctx.store.read_or_empty()
     count = int(args.get("count") or DEFAULT_ROWS)
-    choice = choose(ctx, registry, args.get("about") or (), str(args.get("since") or ""))
+    choice = choose(ctx, registry, args.get("about") or (), _since(args.get("since")))
 
     def enough(rows: List[HistoryRow]) -> bool:
         older = bool(rows) and rows[-1].at < choice.since
@@ -42,6 +44,12 @@ def history(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "registry_error": fault.to_wire() if fault else None,
         **series,
     }
+
+
+def _since(text: Optional[str]) -> str:
+    """The moment in UTC; "" for all of the history."""
+    at = moment_s(text) if text else None
+    return "" if at is None else utc(at)
 
 
 def _wire(ctx: Context, row: HistoryRow) -> Dict[str, Any]:

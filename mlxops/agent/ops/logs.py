@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from ..clock import epoch, now
+from ..clock import now
 from ..context import Context
 from ..errors import MlxopsError, RegistryInvalid, Usage, to_mlxops_error
 from ..logs.last_start import last_start
@@ -35,7 +35,7 @@ from ..logs.tail import (
 )
 from ..ports.portname import PortResolver
 from ..registry import resolve
-from ..wire.values import duration_s
+from ..wire.values import moment_s
 
 POLL_INTERVAL_S = 0.2
 # More than this is sent in events before the result.
@@ -55,7 +55,7 @@ class Query(NamedTuple):
         count = args.get("lines")
         return cls(
             limit=None if count is None else int(count),
-            since=_since(args.get("since")),
+            since=moment_s(args["since"]) if args.get("since") else None,
             pattern=compiled(args["grep"]) if "grep" in args else None,
         )
 
@@ -110,13 +110,6 @@ def _last_start(ctx: Context, word: str) -> Optional[_Port]:
         return None
     start = last_start(ctx, entry.name) if entry is not None else None
     return _Port(start.port, start.previous) if start is not None else None
-
-
-def _since(text: Optional[str]) -> Optional[float]:
-    if text is None:
-        return None
-    age = duration_s(text)
-    return epoch(text) if age is None else time.time() - age
 
 
 def _row_or_error(ctx: Context, port: _Port, query: Query) -> Dict[str, Any]:

@@ -113,7 +113,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "history": {
         "about": values.words,
         "count": values.count(1, values.MAX_ROWS),
-        "since": values.moment,
+        "since": values.since,
         "samples": values.flag,
     },
     "undo": {"about": values.words, "expect": values.word, **DRY},

@@ -5,7 +5,10 @@ Each returns the value as the program uses it, or raises ValueError with the rul
 from __future__ import annotations
 
 import re
+import time
 from typing import Any, Callable, Dict, List, Optional
+
+from ..clock import epoch
 
 MAX_SECONDS = 1e6
 MAX_PORTS = 256
@@ -20,8 +23,6 @@ MAX_JOBS = 16
 MAX_CONTEXT = 1 << 24
 _DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def seconds(value: Any) -> float:
@@ -113,19 +114,18 @@ def duration_s(value: str) -> Optional[float]:
     return float(match.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
 
 
+def moment_s(value: str) -> Optional[float]:
+    """The moment of a `since`, in seconds since the epoch by this machine's clock."""
+    age = duration_s(value)
+    return epoch(value) if age is None else time.time() - age
+
+
 def word(value: Any) -> str:
     return text(value, MAX_WORD_BYTES)
 
 
 def long_text(value: Any) -> str:
     return text(value, 1 << 17)
-
-
-def moment(value: Any) -> str:
-    """A moment in UTC, as `clock.now` writes it."""
-    if not isinstance(value, str) or not MOMENT.fullmatch(value):
-        raise ValueError("must be a time such as 2026-11-28T07:00:00Z")
-    return value
 
 
 def words(value: Any) -> List[str]:

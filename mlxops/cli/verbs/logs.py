@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from .. import options
 from ..run import Answer, Result, Run
 from ..until_interrupt import until_interrupt
 from ..verb import unless, verb
-from ..words.moments import parse_moment
+from ..words.moments import Moment
 from ..words.ports import port_words
 
 DEFAULT_LINES = 50
@@ -48,6 +47,7 @@ DEFAULT_LINES = 50
 )
 @click.option(
     "--since",
+    type=Moment(),
     metavar="TIME",
     help="Only lines since then: 30s, 10m, 2h, yesterday, 2026-11-28T19:30.",
 )
@@ -113,22 +113,10 @@ def _arguments(
     given = {
         "lines": lines,
         "previous": previous or None,
-        "since": None if since is None else _since(since),
+        "since": since,
         "grep": None if grep is None else _pattern(grep),
     }
     return {**args, **{key: value for key, value in given.items() if value is not None}}
-
-
-def _since(text: str) -> str:
-    """A duration as it is; a time of this machine, or with a zone, in UTC."""
-    if values.duration_s(text) is not None:
-        return text
-    try:
-        moment = parse_moment(text).astimezone(UTC)
-        return values.since(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    except (ValueError, OverflowError):
-        hint = "30s, 10m, 2h, 3d, yesterday, or a time such as 2026-11-28T19:30"
-        raise Usage(f"--since {text!r} is not a time", hint) from None
 
 
 def _pattern(text: str) -> str:

@@ -9,7 +9,7 @@ from ...agent.errors import DriftFound, Interrupted, MlxopsError
 from ...render.actions import change_lines, change_summary, plan_summary
 from ...unattended import single_instance
 from ...unattended.faults import failure_fault
-from ...unattended.history import FaultHistory, lines
+from ...unattended.reported import ReportedFaults, lines
 from .. import options, reporting
 from ..check_errors import drift_error
 from ..reporting import Reporting
@@ -53,7 +53,7 @@ def reconcile(
     outlets = Reporting(run, "reconcile", notify, metrics)
     outlets.refuse_in_dry_run(dry_run)
     quiet = run.flags.quiet and not run.flags.json and not dry_run
-    history = FaultHistory(single_instance.reported_path(run.host)) if quiet else None
+    reported = ReportedFaults(single_instance.reported_path(run.host)) if quiet else None
     warnings = _Warnings(run.progress, keep=quiet)
     args = {"dry_run": dry_run, "restart": restart, **outlets.args}
     try:
@@ -65,14 +65,14 @@ def reconcile(
     except Interrupted:
         raise
     except MlxopsError as exc:
-        return _failure(exc, history, outlets)
+        return _failure(exc, reported, outlets)
     error = _drift_error(result) if check else None
-    if history is None:
+    if reported is None:
         text = plan_summary if dry_run else change_lines if run.flags.quiet else change_summary
         return outlets.answer(Answer(result, text, error))
     outlets.deliver(result, error, warnings.messages)
-    news = lines(outlets.news(result, history, warnings.messages))
-    history.save()
+    news = lines(outlets.news(result, reported, warnings.messages))
+    reported.save()
     # A failed outlet is one of the lines, and a mail of cron needs no summary of its lines.
     show_error = error is not None and bool(news) and not run.flags.cron
     return Answer(
@@ -97,19 +97,19 @@ class _Warnings:
             self._progress(event)
 
 
-def _failure(exc: MlxopsError, history: FaultHistory | None, outlets: Reporting) -> Answer:
+def _failure(exc: MlxopsError, reported: ReportedFaults | None, outlets: Reporting) -> Answer:
     """The failure, without its message if that was reported before; the exit status stays."""
     outlets.deliver_failure(exc)
-    if history is None:
+    if reported is None:
         outlets.warn()
         raise exc
     if outlets.run.flags.cron and single_instance.is_previous_run(exc):
         return Answer(None, None, exc, "")
-    new = history.failure(failure_fault(exc))
+    new = reported.failure(failure_fault(exc))
     for fault in outlets.own_faults():
-        for one in history.failure(fault):
+        for one in reported.failure(fault):
             outlets.run.progress.warn(one.line)
-    history.save()
+    reported.save()
     return Answer(None, None, exc, None if new else "")
 
 

@@ -52,9 +52,9 @@ WATCH_INTERVAL_S = 2.0
     "--watch",
     "watched",
     is_flag=True,
-    help="Keep showing it, with jobs and the last events; sends no requests (docs/watch.md).",
+    help="Keep the table up to date, with jobs and events; sends no requests (docs/watch.md).",
 )
-@options.interval(f"Time between two looks of --watch (default {WATCH_INTERVAL_S:g}).")
+@options.interval(f"Time between two updates of --watch (default {WATCH_INTERVAL_S:g}).")
 @options.listing(LISTING, WATCHED)
 def status(
     run: Run, ports: tuple[str, ...], watched: bool, interval_s: float | None, **more: Any

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ...agent.wire import values
+
 AGE = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -26,15 +28,20 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
 
 
 class Moment(click.ParamType[str]):
-    """A moment in the past, as the host writes it: 2026-11-28T07:00:00Z."""
+    """A duration such as 10m, which the host counts back by its own clock, or a moment, as the host
+    writes it: 2026-11-28T07:00:00Z."""
 
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip()
+        if values.duration_s(text) is not None:
+            return text
         try:
-            moment = parse_moment(str(value)).astimezone(UTC)
+            return f"{parse_moment(text).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is not a time such as 2d, 90m, yesterday or 2026-11-27", param, ctx
+                f"{value!r} is not a time such as 10m, 2d, yesterday or 2026-11-28T19:30",
+                param,
+                ctx,
             )
-        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -47,7 +47,7 @@ def line_of(screen: Screen, port: int) -> str:
 def test_it_shows_what_is_there_and_follows_each_change(served: Studio, opened: Open) -> None:
     first, second, _ = served.ports
     screen = opened(served)
-    screen.until("looked 0 s ago", "memory [", "amber", "ready", "load amber")
+    screen.until("updated 0 s ago", "memory [", "amber", "ready", "load amber")
     assert line_of(screen, first).startswith("> ")
     served.must("load", "jade", second)
     screen.until("jade", f"load jade {second}")
@@ -67,7 +67,7 @@ def test_it_fits_and_follows_the_size_of_the_terminal(
     screen.until("q quit", "ready")
     assert screen.lines[-1].startswith("l logs") and len(screen.lines) == size[1]
     screen.resize(60, 12)
-    screen.until("looked", "ready")
+    screen.until("updated", "ready")
     screen.when(lambda: screen.lines[-1].startswith("l logs") and len(screen.lines) == 12)
     screen.resize(*size)
     screen.when(lambda: screen.lines[-1].startswith("l logs") and "q quit" in screen.lines[-1])
@@ -113,13 +113,13 @@ def test_a_key_asks_runs_the_verb_and_comes_back(served: Studio, opened: Open) -
     screen.type("y")
     screen.until(f"unload {first} --yes", "amber was unloaded", "press a key")
     screen.type(" ")
-    screen.until("looked", "q quit")
+    screen.until("updated", "q quit")
     screen.type("j")
     screen.when(lambda: line_of(screen, second).startswith("> "))
     screen.type("Ljade\r")
     screen.until(f"load jade {second}", "ready after", "press a key")
     screen.type(" ")
-    screen.until("looked", "jade", "q quit")
+    screen.until("updated", "jade", "q quit")
     assert served.assignments() == {"jade": second}
 
 
@@ -151,7 +151,7 @@ def test_ctrl_c_in_a_verb_does_not_end_the_view(
     screen.type("\x03")
     screen.until("press a key")
     screen.type(" ")
-    screen.until("looked", "q quit")
+    screen.until("updated", "q quit")
     assert served.assignments() == {"amber": served.ports[0]}
 
 
@@ -169,10 +169,10 @@ def test_a_lost_link_is_made_again(far_studio: Studio, link: CutLink, opened: Op
     far_studio.must("init")
     far_studio.must("load", "amber", far_studio.ports[0])
     screen = opened(far_studio)
-    screen.until("looked", "ready")
+    screen.until("updated", "ready")
     link.reset()
     screen.until("link lost", "reconnecting", "amber")
-    screen.until("looked", "ready")
+    screen.until("updated", "ready")
     screen.type("q")
     assert screen.end() == 0
     eventually(lambda: not link.carried)

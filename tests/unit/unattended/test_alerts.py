@@ -11,7 +11,13 @@ import pytest
 
 from mlxops.agent.errors import HostUnreachable, LinkLost, MlxopsError, RegistryInvalid
 from mlxops.unattended.faults import Fault
-from mlxops.unattended.history import MAX_BYTES, MAX_FAULTS, REPEAT_INTERVAL_S, FaultHistory, lines
+from mlxops.unattended.reported import (
+    MAX_BYTES,
+    MAX_FAULTS,
+    REPEAT_INTERVAL_S,
+    ReportedFaults,
+    lines,
+)
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -178,8 +184,8 @@ def fault(label: str = "lost 8100", repeats: bool = True) -> Fault:
     return Fault("port " + label[:60], label, label + " told", repeats=repeats)
 
 
-def at(path: Path, moment: float) -> FaultHistory:
-    return FaultHistory(path, lambda: moment)
+def at(path: Path, moment: float) -> ReportedFaults:
+    return ReportedFaults(path, lambda: moment)
 
 
 def news(path: Path, moment: float, *faults: Fault) -> list[str]:

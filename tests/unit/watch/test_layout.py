@@ -54,7 +54,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 def test_everything_a_person_needs_is_there(columns: int) -> None:
     lines = compose([section()], Options(Style(width=columns), 2.0), NOW)
     whole = "\n".join(texts(lines))
-    for part in ("studio", "looked 1 s ago", "312 GiB of 512 GiB used", "PORT", "ENTRY", "STATE"):
+    for part in ("studio", "updated 1 s ago", "312 GiB of 512 GiB used", "PORT", "ENTRY", "STATE"):
         assert part in whole
     assert "8102 topaz" in whole and "42 %" in whole
     assert "stale 8101 jade: its server is gone" in whole and "next: mlxops load jade" in whole
@@ -93,7 +93,7 @@ def test_a_refusal_says_what_to_do() -> None:
 
 def test_a_host_that_no_longer_looks_is_noticed() -> None:
     lines = compose([section()], Options(Style(width=80), 2.0), NOW + 20)
-    assert "no look for 21 s" in lines[0].text
+    assert "no update for 21 s" in lines[0].text
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..client_state import replace_json
 from .faults import HOST, Fault
 
 REPEAT_INTERVAL_S = 86400.0
@@ -34,7 +34,7 @@ def change(label: str, line: str, record: dict[str, Any]) -> News:
     return News(CHANGE, label, line, record)
 
 
-class FaultHistory:
+class ReportedFaults:
     """The reported faults, with label and time; empty if the file is unreadable."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -97,13 +97,8 @@ class FaultHistory:
     def save(self) -> None:
         """Write the file. If that fails, the next run reports everything again."""
         newest = sorted(self._reported.items(), key=lambda item: item[1]["at"])[-MAX_FAULTS:]
-        draft = self._path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            draft.write_text(json.dumps({"version": VERSION, "reported": dict(newest)}))
-            os.replace(draft, self._path)
-        except OSError:
-            with suppress(OSError):
-                draft.unlink()
+        with suppress(OSError):
+            replace_json(self._path, {"version": VERSION, "reported": dict(newest)})
 
 
 def _resolved(reported: dict[str, Any]) -> News:
