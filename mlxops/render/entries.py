@@ -1,4 +1,4 @@
-"""Entries of the registry: the table of all, and one in full."""
+"""Entries of the registry: the table of all, and what set, rename and remove did."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     "--to",
     type=click.Choice(TARGETS),
     default="both",
-    help="The models of the host file, those loaded last, or both: the host file first (default).",
+    help="Models of the host file (declared), those loaded last (wanted), or both (default).",
 )
 @click.option(
     "--prune", is_flag=True, help="Also unload models that are neither declared nor wanted."

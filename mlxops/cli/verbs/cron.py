@@ -77,7 +77,7 @@ def cron(
     """Run reconcile every few minutes: manage the host's line in your crontab.
 
     cron mails what it prints: only what changed or went wrong, once. Other lines of the crontab are
-    never touched. Without a word, the line is printed and nothing is changed."""
+    never touched. Without an action, the line is printed and nothing is changed."""
     more = [
         *(["--restart"] if restart else []),
         *(["--notify", notify] if notify is not None else []),

@@ -22,7 +22,7 @@ from .load import ASK_ABOVE_BYTES
     reads=lambda given: given["dry_run"] or not given["prune"],
 )
 @options.model("repos", nargs=-1, metavar="[REPO|ENTRY]...")
-@click.option("--prune", is_flag=True, help="Remove what is unused, after a question.")
+@click.option("--prune", is_flag=True, help="Remove what is unused; asks first.")
 @options.dry_run()
 @options.yes()
 @options.listing(LISTING)

@@ -23,12 +23,12 @@ from ..words.models import model_word
 
 
 @verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name", reads=True)
-@click.option("--loaded", is_flag=True, help="Only those that are on a port.")
+@click.option("--loaded", is_flag=True, help="Only entries that are on a port.")
 @options.listing(LISTING)
 def list_(run: Run, loaded: bool) -> Answer:
     """List the entries of the registry by name, with size, files, slot and repo.
 
-    LOADED is the port. FILES is ok, or what a look into the folder shows: incomplete or gone."""
+    LOADED is the port that the entry is on. FILES is ok, incomplete or gone."""
     result = run.call("list", {})
     if loaded:
         models = [model for model in result["models"] if model["port"] is not None]

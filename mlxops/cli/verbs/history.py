@@ -36,13 +36,13 @@ PAGE_ROWS = 2000
 )
 @options.port("about", nargs=-1, metavar="[PORT|SLOT|NAME]...")
 @click.option(
-    "-n", "count", type=options.WholeNumber(1, 5000), metavar="N", help="Rows (default 20)."
+    "-n", "count", type=options.WholeNumber(1, 5000), metavar="N", help="Number of rows (default 20)."
 )
 @click.option(
     "--since",
     type=Moment(),
     metavar="TIME",
-    help="Only what is newer: 2d, 90m, yesterday, 2026-11-27.",
+    help="Only changes since then: 2d, 90m, yesterday, 2026-11-27.",
 )
 @click.option(
     "--html",

@@ -55,7 +55,7 @@ _FORCE = (
 @click.option(
     "--no-keep",
     is_flag=True,
-    help="Serve it for a try-out: after a crash or a reboot it is not missed.",
+    help="Serve it for a try-out: it is not restored after a crash or a reboot.",
 )
 @options.revision()
 @options.timeout(

@@ -69,7 +69,7 @@ def add(run: Run, **wishes: Any) -> Answer:
 
 @verb("hosts use", "mlxops hosts use studio2", "mlxops hosts use -", together=True)
 @click.argument("name", required=False, shell_complete=complete_hosts)
-@click.option("--unset", is_flag=True, help="Have no default host (as NAME -).")
+@click.option("--unset", is_flag=True, help="Set no default host (same as -).")
 def use(run: Run, name: str | None, unset: bool) -> Answer:
     """Make NAME the host that verbs use without --host; - for none.
 

@@ -26,7 +26,7 @@ from ..words.models import AROUND, model_at
 @click.option(
     "--slots", is_flag=True, help="Register the models planned in the host file's slots instead."
 )
-@click.option("--again", is_flag=True, help="Even if REPO has an entry with another name.")
+@click.option("--again", is_flag=True, help="Add it even if REPO has an entry with another name.")
 @click.option(
     "--slot",
     metavar="PORT",
