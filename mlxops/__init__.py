@@ -1,3 +1,3 @@
 """Puts MLX models on the ports of a Mac Studio, from another machine, over SSH."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
