@@ -36,7 +36,11 @@ PAGE_ROWS = 2000
 )
 @options.port("about", nargs=-1, metavar="[PORT|SLOT|NAME]...")
 @click.option(
-    "-n", "count", type=options.WholeNumber(1, 5000), metavar="N", help="Number of rows (default 20)."
+    "-n",
+    "count",
+    type=options.WholeNumber(1, 5000),
+    metavar="N",
+    help="Number of rows (default 20).",
 )
 @click.option(
     "--since",
