@@ -36,6 +36,7 @@ CLIENT = {
     "watch": ("watch", "render", "hosts", "session", "interrupts", "agent.errors"),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "unattended": (
+        "client_state",
         "unattended",
         "render",
         "hosts",
