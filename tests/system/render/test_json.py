@@ -60,7 +60,7 @@ RESULTS: dict[str, set[str]] = {
     "show {port}": {"entry", "port", "command"},
     "logs {port}": {"port", "path", "lines"},
     "unload {port}": {"port", "entry", "state", "changed", "duration_s"},
-    "unload-all": {"ports"},
+    "unload --all": {"ports"},
     "hosts": {"hosts"},
     "search tiny": {"models"},
 }
@@ -191,7 +191,8 @@ def test_list_costs_one_connection_one_exec_and_one_round_trip(
     host = hosts.find_host("studio", str(openssh_studio.hosts_dir))
     link = Recorder(transport.open_for(host).open(host.python))
     asked = session.request(host, "list", {})
-    assert session.converse(host, link, bundle.pack(), asked, lambda event: None) == {"models": []}
+    answer = session.converse(host, link, bundle.pack(), asked, lambda event: None)
+    assert answer == {"models": [], "warnings": []}
     assert link.turns[0] == "send" and link.turns.count("send") == 1
 
 
