@@ -14,6 +14,7 @@ from ..programs.find import find_command
 from ..programs.installed import Installed, require_installed
 from ..ranks import other_hosts
 from ..registry.entries import Entry
+from ..runtimes.table import Runtime
 from . import options, references
 
 # The fields of an entry that a runtime may refuse.
@@ -24,7 +25,7 @@ def require_acceptable(ctx: Context, before: Optional[Entry], after: Entry) -> N
     """Raise if a load would refuse the options of an entry; only warn of a fault that it had
     before."""
     runtime = ctx.site.runtime_named(after.text("runtime"))
-    if not find_command(ctx.site, runtime)[0]:
+    if _is_absent(ctx, runtime):
         if after.text("runtime"):
             text = "%s is not installed on %s; until it is, the entry cannot be loaded"
             ctx.client.emit("warning", message=text % (runtime.name, ctx.site.name))
@@ -40,6 +41,15 @@ def require_acceptable(ctx: Context, before: Optional[Entry], after: Entry) -> N
             fault.hint = "nothing was changed: %s" % mlxops_command(*look)
         raise fault
     ctx.client.emit("warning", message="a load would still be refused: %s" % fault.message)
+
+
+def _is_absent(ctx: Context, runtime: Runtime) -> bool:
+    """Whether the runtime is not installed. A command that cannot be read is the host's fault and
+    not the entry's; `find_installed` warns of it."""
+    try:
+        return not find_command(ctx.site, runtime)[0]
+    except Failed:
+        return False
 
 
 def _require_template(entry: Entry) -> None:

@@ -79,7 +79,7 @@ def test_a_place_that_is_no_web_address(fetching: Fetch, where: str) -> None:
     # there.
     followed = "://l" not in where and (fetching.python != (own(),) or OLD_HUB)
     assert failed(fetching).fields["reason"] in (
-        ("lie", "network", "other") if followed else ("lie",)
+        ("lie", "network", "answer", "other") if followed else ("lie",)
     )
     assert not (fetching.repo / "refs" / "main").exists()
     assert not [

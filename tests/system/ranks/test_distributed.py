@@ -135,13 +135,19 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
             "hosts=first=127.0.0.1 second=192.0.2.1",
             "second: 192.0.2.1 is not an address of this host",
         ),
-        ("runtime=mlx-openai-server", "cannot run a model on several hosts"),
     ):
         divided.studio.must("set", "amber", change)
         refused(divided.studio.mlxops("set", "amber", "hosts=first=127.0.0.1"), 2, "Usage")
         answer = divided.studio.mlxops("load", "amber", divided.port)
         assert said in answer.error["message"] and answer.error["hint"], answer
         assert (divided.servers(), divided.studio.assignments()) == (set(), {})
+    runtime = {"runtime": "mlx-openai-server"}
+    for words in (("set", "amber", "runtime=mlx-openai-server"), ("load", "amber", divided.port)):
+        error = refused(divided.studio.mlxops(*words), 1, "Failed")
+        assert "cannot run a model on several hosts" in error["message"]
+        # As a person's editor would write it.
+        divided.studio.edit(lambda registry: registry["models"]["amber"].update(runtime))
+    assert (divided.servers(), divided.studio.assignments()) == (set(), {})
     divided.studio.must("set", "amber", "hosts=")
     assert "hosts" not in divided.studio.entry("amber")
 

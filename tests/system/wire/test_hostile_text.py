@@ -154,7 +154,8 @@ def test_text_that_no_path_and_no_command_line_can_hold(one: Studio, text: str) 
     amber = one.entry("amber")
     for key in ("repo_id", "cache_path", "chat_template", "tool_call_parser", "args"):
         put(one, amber={**amber, key: [text] if key == "args" else text})
-        assert refusal(one, "list").fields["field"] == key
+        assert refusal(one, "init").fields["field"] == key
+        assert ask(one, "list")["error"]["field"] == key
     put(one, **{"amber": amber, text: {**amber, "repo_id": "tiny/odd"}})
     host = one.hosts_dir / "studio.toml"
     host.write_text(host.read_text().split("[slots.")[0])
@@ -299,12 +300,14 @@ def test_a_registry_that_may_not_be_read(one: Studio) -> None:
     else:
         one.registry_path.chmod(0)
     for verb, args in (
-        ("list", {}),
         ("reconcile", {}),
         ("set", {"name": "amber", "changes": {"revision": "x"}}),
     ):
         error = refusal(one, verb, **args)
         assert isinstance(error, RegistryInvalid) and "denied" in error.message
+    # Its copy may be read.
+    listed = ask(one, "list")
+    assert listed["models"] and "denied" in listed["error"]["message"]
 
 
 def in_the_name_of_nobody(studio: Studio) -> None:
