@@ -150,6 +150,7 @@ def told(busy: Busy) -> None:
         for name, client in busy.reads.items()
     }
     assert f"`mlxops jobs --follow {busy.reconcile}`" in hints.pop("reconcile")
+    assert f"`mlxops jobs --follow {busy.job}`" in hints.pop("follow")
     assert all("`mlxops jobs`" in hint for hint in hints.values())
     assert (
         f"`mlxops jobs --follow {busy.job}`"
@@ -188,7 +189,7 @@ def test_over_a_slow_link_everything_works_and_progress_flows(
                 ("reconcile",),
                 ("logs", port),
                 ("unload", other),
-                ("follow", port),
+                ("follow", event["job"]),
             ):
                 others[words[0]] = far_away.start("--json", *words)
         if event["event"] == "progress" and event["done"] > 0 and empty_hub.faults.rate:

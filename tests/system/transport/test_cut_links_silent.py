@@ -50,8 +50,8 @@ def test_a_black_holed_link_is_noticed_on_both_sides(loads: HeldLoads, link: Cut
     )
     print("seconds until the clients ended:", seconds_until(lambda: all(map(gone, clients)), cut))
     loads.told()
-    for read in reads:
-        assert "`mlxops jobs`" in refused(finished(read), 3, "LinkLost")["hint"]
+    for read, words in zip(reads, ("jobs", f"jobs --follow {loads.jobs['wait']}"), strict=True):
+        assert f"`mlxops {words}`" in refused(finished(read), 3, "LinkLost")["hint"]
     loads.follow("wait")
     loads.serves(download=new("download"), wait=new("wait"), stop=old("stop"), launch=old("launch"))
 
