@@ -10,6 +10,7 @@ from ..context import Context
 from ..errors import ModelMissing, mlxops_command
 from ..hub.checks import format_size
 from ..hub.fetch import describe_remote, download_in_job, require_downloadable
+from ..hub.remote import Remote
 from ..jobs.begin import begin
 from ..jobs.job import NO_PORT
 from ..load.presence import is_usable
@@ -29,8 +30,7 @@ def pull(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     entry = _find(ctx, ctx.store.read(), str(args["model"]), args.get("revision"))
     command = find_installed(ctx, entry.text("runtime")).command
     remote = describe_remote(ctx, entry.repo_id, entry.text("revision"), command)
-    snapshot = hfcache.find(ctx.site.hf_home, remote.repo_id, remote.revision)
-    path = snapshot.path if snapshot and is_usable(snapshot.path) else ""
+    path = _downloaded(ctx, remote)
     downloads = not path
     if downloads:
         require_downloadable(ctx, remote, None if dry else args.get("ask_above_bytes"))
@@ -49,6 +49,18 @@ def pull(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "duration_s": round(time.monotonic() - began, 3),
         "actions": [step.to_wire() for step in steps],
     }
+
+
+def _downloaded(ctx: Context, remote: Remote) -> str:
+    """The snapshot, "" if there is something left to download. A server could load one that still
+    lacks its chat template, say, because a download was interrupted or is under way."""
+    snapshot = hfcache.find(ctx.site.hf_home, remote.repo_id, remote.revision)
+    if snapshot is None or not is_usable(snapshot.path):
+        return ""
+    if not snapshot.path.startswith(os.path.join(ctx.site.cache_root, "")):
+        return snapshot.path  # Downloads go to the other root, and would begin anew there.
+    there = (os.path.isfile(os.path.join(snapshot.path, name)) for name, _ in remote.files)
+    return snapshot.path if all(there) else ""
 
 
 def _find(ctx: Context, registry: Registry, word: str, revision: Optional[str]) -> Entry:

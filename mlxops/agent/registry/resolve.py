@@ -20,9 +20,13 @@ def is_repo_id(word: str) -> bool:
     return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
 
 
+# The client separates names by commas, and strips quotes and brackets from what was pasted.
+_UNTYPABLE = frozenset("/,\"'`<>\u201c\u201d\u2018\u2019")
+
+
 def require_valid_name(name: str) -> None:
     """Usage for a name that no entry can have, because it could not be typed, or means a port."""
-    typed = name.isprintable() and name.split() == [name] and not set("/,") & set(name)
+    typed = name.isprintable() and name.split() == [name] and not _UNTYPABLE & set(name)
     if typed and not name.startswith("-") and not _PORTS.fullmatch(name):
         return
     raise Usage(

@@ -11,6 +11,7 @@ import pytest
 
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
+from tests.support.padding import padding
 from tests.support.studio import Studio, eventually, finished
 
 OPAL = "lab/Opal-1B-4bit"
@@ -65,6 +66,18 @@ def test_pulling_again_changes_nothing(here: Studio, hub: FakeHub) -> None:
     assert (here.registry(), len(hub.asked_for("/lfs/"))) == (before, fetched)
 
 
+@pytest.mark.parametrize("name", ["chat_template.jinja", "model-padding.safetensors"])
+def test_what_an_interrupted_download_left_out_is_fetched(
+    here: Studio, tmp_path: Path, name: str
+) -> None:
+    files = {**model_files([" BIG"]), "model-padding.safetensors": padding(1 << 16)}
+    write_cache(tmp_path / "remote", "lab/big", files)
+    path = Path(pulled(here, "lab/big")["path"])
+    (path / name).unlink()
+    row = pulled(here, "lab/big")
+    assert row["changed"] and (path / name).is_file()
+
+
 def test_a_newer_revision_updates_the_entry(here: Studio) -> None:
     old = here.entry("amber")["cache_path"]
     row = pulled(here, "amber")
@@ -92,7 +105,7 @@ def test_an_unknown_repository_is_named(here: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_pull_can_be_cancelled_and_resumes(here: Studio, hub: FakeHub, tmp_path: Path) -> None:
-    files = {**model_files([" BIG"]), "model-padding.safetensors": bytes(24 << 20)}
+    files = {**model_files([" BIG"]), "model-padding.safetensors": padding(24 << 20)}
     write_cache(tmp_path / "remote", "lab/big", files)
     hub.faults.rate = 4 << 20
     pulling = here.start("pull", "lab/big")

@@ -63,6 +63,8 @@ def test_it_is_an_error_to_take_a_name_that_means_something_else(one: Studio) ->
         "a,b": "Usage",
         "a b": "Usage",
         "-x": "Usage",
+        "`id`": "Usage",
+        "it's": "Usage",
         "": "Usage",
     }.items():
         assert refusal(one, "rename", name="amber", new=new).kind == kind, new
