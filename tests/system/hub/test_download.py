@@ -166,20 +166,22 @@ def test_a_model_assigned_elsewhere_during_its_download_stops_nobody(
 def test_a_word_that_is_no_repository_asks_no_hub(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
-    for word in (
-        "onix",
-        "onyx",
-        "tiny",
-        "tiny/onyx/x",
-        "../tiny",
-        "https://huggingface.co/tiny/onyx",
-    ):
+    for word in ("onix", "onyx", "tiny", "tiny/onyx/x", "../tiny"):
         answer = serving.mlxops("load", word, serving.ports[0], "--replace")
         assert answer.exit == 9 and answer.error["kind"] in ("ModelUnknown", "ModelAmbiguous"), (
             answer
         )
+    for address in ("https://huggingface.co/tiny", "https://example.com/tiny/onyx"):
+        refused(serving.mlxops("load", address, serving.ports[0], "--replace"), 2, "Usage")
     assert hub.seen == []
     untouched(serving, fake_runtime, hub)
+
+
+@pytest.mark.slow
+def test_the_address_of_a_models_page_is_its_repository(serving: Studio, hub: FakeHub) -> None:
+    port = serving.ports[1]
+    assert serving.must("load", f"https://huggingface.co/{REPO}", port)["state"] == "ready"
+    assert serving.entry("onyx")["repo_id"] == REPO and serving.ask(port) == f"I am {REPO}"
 
 
 @pytest.mark.slow
