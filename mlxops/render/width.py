@@ -168,10 +168,14 @@ def _cut(text: str, room: int, tail: int) -> str:
 
 
 def _cut_sides(text: str, room: int) -> str:
-    """What stands before an arrow and after it, the longer one cut first."""
+    """What stands before an arrow and after it, the longer one cut first. Different sides stay
+    different."""
     before, after = text.split(ARROW, 1)
     both = room - len(ARROW)
     left = min(width(before), max(both // 2, both - width(after)))
+    smaller = min(left, both - left)
+    if before != after and shorten(before, smaller) == shorten(after, smaller):
+        return ARROW.join(shorten_all([before, after], smaller))
     return f"{shorten(before, left)}{ARROW}{shorten(after, both - left)}"
 
 

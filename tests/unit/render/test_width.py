@@ -87,3 +87,13 @@ def test_a_long_name_is_shortened_in_a_line_that_would_be_folded() -> None:
     assert lines[1:] == text.splitlines()[1:]
     path = f"it serves /models/{QWEN}/snapshots/{QWEN}"
     assert with_short_names(path, 70) == path and with_short_names(text, None) == text
+
+
+@pytest.mark.parametrize("room", [20, 27, 30])
+def test_both_sides_of_an_arrow_stay_different(room: int) -> None:
+    one, other = "qwen3-coder-30b-a3b-4bit", "qwen3-coder-480b-a35b-4bit"
+    for text in (f"{one} -> {other}", f"{other} -> {one}"):
+        before, _, after = shorten(text, room).partition(" -> ")
+        assert before != after and width(f"{before} -> {after}") <= room
+        assert shorten_all([text], room, prose=True) == [f"{before} -> {after}"]
+    assert shorten("qwen3-4b-4bit -> qwen3-8b-4bit", 20) == "qwen3-4… -> qwen3-8…"
