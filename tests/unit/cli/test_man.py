@@ -34,3 +34,8 @@ def test_mandoc_finds_no_fault() -> None:
         ["mandoc", "-T", "lint", "-W", "error"], input=man_page(), text=True, capture_output=True
     )
     assert checked.stdout == ""
+
+
+def test_the_installed_page_is_current() -> None:
+    page = (ROOT / "docs" / "mlxops.1").read_text("utf-8")
+    assert page == man_page() + "\n", "write it again: mlxops man > docs/mlxops.1"
