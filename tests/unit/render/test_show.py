@@ -13,8 +13,9 @@ from mlxops.render.width import width
 from tests.support.statusrows import FREE, PLAIN, READY
 
 
-def minutes_ago(count: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60 * count - 1))
+def days_ago(count: int) -> str:
+    """A time that stays so many days ago for as long as the tests run."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400 * count - 1))
 
 
 PATH = "/models/hub/models--org--qwen/snapshots/0123456789abcdef0123456789abcdef01234567"
@@ -37,14 +38,14 @@ ENTRY = {
     "process": {
         "pid": 7,
         "argv": COMMAND,
-        "launched_at": minutes_ago(3),
+        "launched_at": days_ago(3),
         "launched_by": "me@vm",
         "family": [{"pid": 8}],
     },
     "start_s": {"mlx-openai-server": [45.19, 10.54]},
 }
-LOADED = {"since": minutes_ago(3), "port": 8100, "who": "me", "from": "vm", "message": None}
-FAILED = {**LOADED, "since": minutes_ago(90), "port": 8101, "message": "no room"}
+LOADED = {"since": days_ago(3), "port": 8100, "who": "me", "from": "vm", "message": None}
+FAILED = {**LOADED, "since": days_ago(9), "port": 8101, "message": "no room"}
 SOURCES = {
     "runtime": {"value": "mlx-openai-server", "from": "the host file"},
     "chat_template": {"value": None, "from": "not set: the snapshot has one"},
@@ -63,14 +64,14 @@ qwen
   repo          org/qwen
   files         20.0 GB, complete
   slot          jerry-xl (8100)
-  last load     3 min ago on 8100 by me@vm
-  last failure  1 h ago on 8101: no room
+  last load     3 d ago on 8100 by me@vm
+  last failure  9 d ago on 8101: no room
   starts in     45 s, 11 s (mlx-openai-server)
 port 8100 (jerry-xl)
   state    ready for 2 h 04 m, answers in 12 ms
   serves   jerry-xl, by mlx-openai-server
   memory   191 GiB
-  process  pid 7, started 3 min ago by me@vm
+  process  pid 7, started 3 d ago by me@vm
 settings
   runtime        mlx-openai-server  the host file
   chat_template  not set: the snapshot has one
@@ -90,7 +91,7 @@ def test_a_free_port_is_two_lines() -> None:
     none = dict.fromkeys(("entry", "command", "sources", "last_load", "last_failure"))
     assert page({**none, "port": FREE}, PLAIN).splitlines() == ["port 8101", "  state  free"]
     failed = page({**none, "port": FREE, "last_failure": FAILED}, PLAIN).splitlines()
-    assert failed[2:] == ["loads", "  last failure  1 h ago on 8101: no room"]
+    assert failed[2:] == ["loads", "  last failure  9 d ago on 8101: no room"]
 
 
 def test_the_files_and_where_they_are() -> None:
