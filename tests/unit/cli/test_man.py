@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 
 from mlxops.cli.man import escaped, man_page
@@ -26,14 +23,6 @@ def test_every_verb_and_exit_status_is_in_it() -> None:
 )
 def test_what_roff_would_read_is_escaped(text: str, roff: str) -> None:
     assert escaped(text) == roff
-
-
-@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc checks it, where it is there")
-def test_mandoc_finds_no_fault() -> None:
-    checked = subprocess.run(
-        ["mandoc", "-T", "lint", "-W", "error"], input=man_page(), text=True, capture_output=True
-    )
-    assert checked.stdout == ""
 
 
 def test_the_installed_page_is_current() -> None:
