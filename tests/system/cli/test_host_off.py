@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,8 @@ def asleep_in_the_middle(studio: Studio, server: Sshd, more: tuple[object, ...])
     eventually(lambda: server.log.read_text().count("Accepted") > logins)
     stopped = sessions_of(server)
     for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # such as a helper of the login, which ends at once
+            os.kill(pid, signal.SIGSTOP)
     try:
         assert stopped
         return finished(process)
