@@ -56,8 +56,8 @@ def _mark(host: str) -> str:
 
 
 def install(text: str, host: str, line: str) -> Edit:
-    """Put the line, which has the host's mark, in the place of the host's first line, else at the
-    end; the host's other lines go."""
+    """Replace the host's first line by this one, or append it if there is none; remove the host's
+    other lines."""
     rows = text.split("\n")
     at = [number for number, row in enumerate(rows) if is_line_of(row, host)]
     if at:

@@ -52,7 +52,7 @@ class Section:
         return self._rest.get(key)
 
     def take(self, record: dict[str, Any], now: float) -> bool:
-        """Take in a record of the host; whether it says anything new."""
+        """Add a record of the host; return whether anything changed."""
         first = self.link.state != LIVE
         self.link = Link(state=LIVE, heard_at=now)
         if record.get("event") == "warning":

@@ -87,7 +87,7 @@ def _near(option: str, params: Sequence[click.Parameter]) -> str | None:
 
 
 def _with_option(argv: Sequence[str], option: str, meant: str) -> str | None:
-    """The command line with one option in the place of another."""
+    """The command line with one option replaced by another."""
     words = [*argv]
     where = _position(words, option)
     if where is None:
