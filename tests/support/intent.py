@@ -67,10 +67,23 @@ def nothing_to_do(studio: Studio) -> None:
 
 
 def kill(studio: Studio, *ports: int) -> None:
-    """End the servers of these ports, or of all, as a crash or a power cut does."""
-    pids = {one.pid for one in served(studio, ports).values()}
-    for pid in pids:
+    """End the servers of these ports, or of all, as a crash or a power cut does, and wait for their
+    workers, which end by themselves a moment later."""
+    servers = {one.pid for one in served(studio, ports).values()}
+    pids = servers | _workers(studio, servers)
+    for pid in servers:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not pids & living(studio.folder).keys())
     gone = [port for port in studio.ports if not ports or port in ports]
     eventually(lambda: not served(studio, gone))
+
+
+def _workers(studio: Studio, servers: set[int]) -> set[int]:
+    """The recorded workers of these servers."""
+    records = [entry.get("process") or {} for entry in studio.registry()["models"].values()]
+    return {
+        worker["pid"]
+        for record in records
+        if record.get("pid") in servers
+        for worker in record.get("family", [])
+    }
