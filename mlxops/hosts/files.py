@@ -11,10 +11,10 @@ from ..agent.errors import Usage
 from . import folders as hostfolders
 from . import toml as hostfile
 from .folders import Candidate, Folder
+from .machine import read_machine
 from .ownership import require_own
 from .toml import Table
 
-GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_WORD = 200
 MAX_HINT_SLOTS = 4
@@ -241,11 +241,7 @@ def parse_host(path: Path, text: str) -> Host:
 def _host(path: Path, top: Table) -> Host:
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
     ssh, cron = _ssh(top.table("ssh"), path.stem), _cron(top.table("cron"))
-    python, site = _studio(top.table("studio"))
-    site["name"] = path.stem
-    site["runtime"] = _runtime(top.table("runtime"))
-    site["runtimes"] = _runtimes(top.table("runtimes"))
-    site["slots"] = _slots(top.table("slots"), site["ports"])
+    python, site = read_machine(top, path.stem)
     top.close()
     return Host(
         name=path.stem,
@@ -279,67 +275,3 @@ def _cron(table: Table) -> CronLogin:
     )
     table.close()
     return login
-
-
-def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
-    hf_home = table.take("hf_home", hostfile.home_path)
-    site = {
-        "hf_home": hf_home,
-        "registry": table.take(
-            "registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"
-        ),
-        "ports": table.take("ports", hostfile.ports, list(range(8100, 8110))),
-        "bind": table.take("bind", hostfile.address, "127.0.0.1"),
-        "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
-        "hub_python": table.take("hub_python", hostfile.absolute, None),
-        "hub_endpoint": table.take("hub_endpoint", hostfile.web_address, None),
-        "templates": table.take("templates", hostfile.home_path, None),
-    }
-    python = table.take("python", hostfile.program, None)
-    table.close()
-    return python, site
-
-
-def _runtime(table: Table) -> dict[str, Any]:
-    runtime = {
-        "name": table.take("name", hostfile.text, "mlx-openai-server"),
-        "command": table.take("command", hostfile.command, None),
-        "env": table.take("env", hostfile.environment, {}),
-        "startup_timeout_s": table.take("startup_timeout_s", hostfile.seconds, None),
-        "grace_s": table.take("grace_s", hostfile.seconds, GRACE_S),
-    }
-    table.close()
-    return runtime
-
-
-def _runtimes(table: Table) -> dict[str, Any]:
-    if not table.names():
-        return {}
-    from . import runtimes as hostruntimes
-
-    return hostruntimes.read(table)
-
-
-def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
-    slots: dict[str, Any] = {}
-    for key in table.names():
-        slot = _slot(table.table(key))
-        if hostfile.number(key) not in ports:
-            raise table.error(key, "is not one of the host's ports")
-        if slot["name"] in [other["name"] for other in slots.values()]:
-            raise table.error(f"{key}.name", f"is {slot['name']!r}, the name of another slot")
-        slots[str(int(key))] = slot
-    return slots
-
-
-def _slot(table: Table) -> dict[str, Any]:
-    name = table.take("name", hostfile.text)
-    if name.isdecimal():
-        raise table.error("name", "must not be a number: it could be taken for a port")
-    slot = {
-        "name": name,
-        "model": table.take("model", hostfile.text, None),
-        "served_name": table.take("served_name", hostfile.text, name),
-    }
-    table.close()
-    return slot

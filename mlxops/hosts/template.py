@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import GRACE_S, Ssh
+from .files import Ssh
+from .machine import GRACE_S
 
 HF_HOME, RUNTIME, BIND, PORTS = (
     "~/.cache/huggingface",
