@@ -130,10 +130,12 @@ class FollowedFile:
     def more(self, copy: str) -> List[str]:
         """The new lines. `copy`: the file that may hold the end of the truncated part."""
         lines = self._after_truncation(copy) if self._truncated() else []
-        end = os.fstat(self._fd).st_size
-        for behind, block in blocks(
-            self._fd, self._offset, min(end, self._offset + MAX_READ_BYTES)
-        ):
+        unread = self._unread()
+        if self._truncated() and self._is_current(unread):
+            # Truncated after the first check, and grown beyond the offset: other text follows.
+            lines += self._after_truncation(copy)
+            unread = self._unread()
+        for behind, block in unread:
             if behind - len(block) != self._offset:
                 self._known = b""
             self._offset, self._known, self._grew = (
@@ -149,6 +151,14 @@ class FollowedFile:
     def close(self) -> List[str]:
         os.close(self._fd)
         return self._split.end()
+
+    def _unread(self) -> List[Tuple[int, bytes]]:
+        end = os.fstat(self._fd).st_size
+        return list(blocks(self._fd, self._offset, min(end, self._offset + MAX_READ_BYTES)))
+
+    def _is_current(self, unread: List[Tuple[int, bytes]]) -> bool:
+        """Whether the file still has these blocks; if not, they were read before a truncation."""
+        return all(os.pread(self._fd, len(b), end - len(b)) == b for end, b in unread)
 
     def _truncated(self) -> bool:
         if os.fstat(self._fd).st_size < self._offset:
