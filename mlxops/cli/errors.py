@@ -48,4 +48,17 @@ def _usage(exc: click.ClickException, command: str | None) -> Usage:
     if isinstance(exc, click.MissingParameter) and exc.param and exc.param.name == "shell":
         return Usage("name a shell: bash, zsh or fish", f"{path} --help")
     text = exc.format_message().rstrip(".")
-    return Usage(text[:1].lower() + text[1:], f"{path} --help")
+    meant = _near_choice(exc)
+    hint = f"did you mean {meant}?" if meant else f"{path} --help"
+    return Usage(text[:1].lower() + text[1:], hint)
+
+
+def _near_choice(exc: click.ClickException) -> str:
+    """The choice that was probably meant; "" if none is close."""
+    import difflib
+
+    choices = getattr(getattr(exc, "param", None), "type", None)
+    if not isinstance(choices, click.Choice):
+        return ""
+    word = exc.message.partition(" is not one of ")[0].strip("'")
+    return next(iter(difflib.get_close_matches(word.lower(), map(str, choices.choices), 1)), "")

@@ -10,7 +10,7 @@ import click
 
 from .run import Run
 from .verb import BaseCommand, HelpRequested
-from .words.verbs import unknown_verb, without_aliases
+from .words.verbs import unknown_second_word, unknown_verb, without_aliases
 
 # group -> verb -> the module and name of its command, and its line in the help of the program
 GROUPS = {
@@ -96,6 +96,10 @@ class Root(BaseCommand, click.Group):
         if not args[0].startswith("-") and args[0] not in (*VERBS, *HIDDEN):
             BaseCommand(args[0]).note_json(ctx, args[1:])
             raise unknown_verb(args[0], args[1:], VERBS)
+        wrong = unknown_second_word(args[0], args[1]) if args[1:] else None
+        if wrong is not None and not ctx.resilient_parsing:
+            BaseCommand(args[0]).note_json(ctx, args[1:])
+            raise wrong
         run = ctx.find_object(Run)
         if run:
             run.command = args[0]

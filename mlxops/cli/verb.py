@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .run import Answer, Flags, Run
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 MAX_HELP_WIDTH = 100
 """A wider terminal gets help of this width."""
@@ -106,6 +109,15 @@ class BaseCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.note_json(ctx, args)
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Also the second word of a verb of two words."""
+        from click.shell_completion import CompletionItem
+
+        from .words.verbs import second_words
+
+        words = [word for word in second_words(self.name or "") if word.startswith(incomplete)]
+        return [*map(CompletionItem, words), *super().shell_complete(ctx, incomplete)]
 
     def note_json(self, ctx: click.Context, args: list[str]) -> None:
         """Look for --json or -o json before parsing, so that a usage error is reported so too.

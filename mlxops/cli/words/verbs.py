@@ -109,6 +109,24 @@ def unknown_verb(word: str, more: Sequence[str], verbs: Collection[str]) -> Usag
     return Usage(text, f"mlxops {near[0]} --help" if near else "mlxops --help", word=word)
 
 
+def second_words(first: str) -> list[str]:
+    """What may follow the first word of a verb of two words."""
+    return [two.split()[1] for two in TWO_WORDS if two.split()[0] == first]
+
+
+def unknown_second_word(first: str, word: str) -> Usage | None:
+    """The error for `hosts WORD` unless it is a verb of two words; None after other verbs."""
+    seconds = second_words(first)
+    if not seconds or word.startswith("-"):
+        return None
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), [*seconds, "list", "ls"], 1, cutoff=0.5)
+    known = {"list": f"mlxops {first}", "ls": f"mlxops {first}"}
+    step = known.get(near[0], f"mlxops {first} {near[0]} --help") if near else ""
+    return Usage(f"{first} has no {word[:MAX_WORD_LENGTH]!r}", step or f"mlxops {first} --help")
+
+
 def _command(known: Sequence[str], more: Sequence[str]) -> str:
     """The command to type, with the arguments that were typed if there are any."""
     words = [word for word in known if not word.isupper()] if more else list(known)

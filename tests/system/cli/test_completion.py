@@ -152,6 +152,7 @@ def tab(env: dict[str, str], *typed: str) -> list[str]:
         (("--host", "other", "load", ""), []),
         (("load", "'co"), ["coder"]),
         (("bogus", ""), []),
+        (("hosts", ""), ["add", "use"]),
         (("load", "coder", "8100", "--host", "la"), ["lab"]),
     ],
 )

@@ -64,6 +64,22 @@ def test_a_word_near_a_verb_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        ("hosts ad studio", "mlxops hosts add --help"),
+        ("hosts lst", "mlxops hosts"),
+        ("hosts zzz", "mlxops hosts --help"),
+        ("cron instal", "did you mean install?"),
+        ("status -o yml", "did you mean yaml?"),
+        ("status -o zzz", "mlxops status --help"),
+    ],
+)
+def test_a_word_near_a_known_one_is_told(argv: str, hint: str) -> None:
+    ended = Ended(Studio(), *argv.split())
+    assert (ended.code, ended.err.splitlines()[-1].strip()) == (2, f"hint: {hint}")
+
+
+@pytest.mark.parametrize(
     ("typed", "meant"),
     [
         ("run qwen 8101", "load qwen 8101"),
