@@ -82,7 +82,7 @@ def _last(ctx: Context, now: Registry, choice: Choice) -> HistoryRow:
     row: Optional[HistoryRow] = next(filter(changes, history.rows), None)
     if row is None:
         require_known(ctx, now, choice, history.rows)
-        raise Failed("there is no change of the registry to undo", "mlxops history")
+        raise Failed("nothing to undo: no change of the registry is recorded", "mlxops history")
     return row
 
 

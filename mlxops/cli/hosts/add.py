@@ -28,6 +28,14 @@ from .choices import NOTHING_WRITTEN, Runtime, choose_bind, choose_home, choose_
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,62}", re.A)
 Steps = list[dict[str, str]]
+# key of the host file -> the word of the command line that gives it
+WORDS = {
+    "ssh.host": "ADDRESS",
+    "ssh.user": "USER",
+    "ssh.identity_file": "--identity",
+    "studio.ports": "--ports",
+    "studio.python": "--python",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class Wishes:
     def ssh(self) -> Ssh:
         user, at, host = (self.address or self.name).rpartition("@")
         identity = str(Path(self.identity).expanduser().absolute()) if self.identity else None
+        if identity and not Path(identity).exists():
+            raise Usage(f"--identity {identity} does not exist", "name a private key")
         return Ssh(
             host=host,
             user=self.user or (user if at else None),
@@ -71,8 +81,7 @@ class HostSetup:
         ssh = None if run.flags.local else wishes.ssh()
         ports = wishes.ports or template.PORTS
         self._draft = Draft(name=wishes.name, ssh=ssh, python=wishes.python, ports=ports)
-        # Usage for a wish that no host file may have.
-        files.parse_host(self._path, template.host_file_text(self._draft))
+        self._require_writable_wishes()
 
     def _new_path(self) -> Path:
         name = self._wishes.name
@@ -83,6 +92,18 @@ class HostSetup:
         if path.exists() and not self._wishes.force:
             raise _exists(path)
         return path
+
+    def _require_writable_wishes(self) -> None:
+        """Usage, in the words of the command line, for a wish that no host file may have."""
+        try:
+            files.parse_host(self._path, template.host_file_text(self._draft))
+        except Usage as exc:
+            key = exc.fields.get("key", "")
+            word = WORDS.get(key)
+            if word is None:
+                raise
+            rule = exc.message.partition(f"{key} ")[2]
+            raise Usage(f"{word} {rule}", "mlxops hosts add --help", key=key) from None
 
     def perform(self) -> Result:
         """The result; nothing is written before the last step."""

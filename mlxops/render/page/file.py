@@ -36,6 +36,8 @@ def write_page(path: Path, page: str, force: bool) -> int:
 
 def check_page_file(path: Path, force: bool) -> None:
     """Failed if the page cannot be written there, before anything is asked of the host."""
+    if str(path) == "-":
+        raise Failed("the page is written to a file, not to -", "mlxops history --html studio.html")
     try:
         was = os.stat(path)
     except FileNotFoundError:

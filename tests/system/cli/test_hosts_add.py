@@ -156,8 +156,8 @@ def test_a_refused_login_names_the_command_that_installs_this_key(
     [
         (("-x,y",), "no option -x"),
         (("a,b",), "cannot be the name of a host"),
-        ((NAME, "--ports", "nonsense"), 'must look like "8100-8109"'),
-        ((NAME, "--identity", "/dev/null/key"), "identity_file /dev/null/key does not exist"),
+        ((NAME, "--ports", "nonsense"), '--ports must look like "8100-8109"'),
+        ((NAME, "--identity", "/dev/null/key"), "--identity /dev/null/key does not exist"),
         ((NAME, "--host", "other"), "leave out --host"),
     ],
 )

@@ -87,7 +87,7 @@ def test_the_file_is_replaced_only_if_it_is_such_a_page(one: Studio, tmp_path: P
     assert error["hint"].endswith("--force") and mine.read_text() == "my notes"
     one.must("history", "--html", mine, "--force")
     assert mine.read_text().startswith("<!doctype html>")
-    for where in ("/dev/null", tmp_path, tmp_path / "none" / "page.html"):
+    for where in ("-", "/dev/null", tmp_path, tmp_path / "none" / "page.html"):
         refused(one.mlxops("history", "--html", where, "--force"), 1, "Failed")
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["mine.txt", "page.html"]
     assert one.mlxops("history", "--force").exit == 2
