@@ -87,6 +87,7 @@ FLOORS = (
     ("hub", "ports"),
     ("ranks",),
     ("jobs", "models"),
+    ("loader",),
     ("context", "programs"),
     ("site",),
     ("runtimes",),
@@ -136,6 +137,10 @@ PLACES = {
     "safetensors": "mlxops/demo/tinymodel.py",
     "tokenizers": "mlxops/demo/tinymodel.py",
     "asyncssh": "mlxops/demo/sshserver.py",
+    "mlx": "mlxops/agent/loader/child.py",
+    "mlx_lm": "mlxops/agent/loader/child.py",
+    "mlx_vlm": "mlxops/agent/loader/child.py",
+    "transformers": "mlxops/agent/loader/child.py",
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (

@@ -60,6 +60,10 @@ class ChildPipes:
         self._reading, self._writing = threading.Lock(), threading.Lock()
         os.set_blocking(self._stdin, False)
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def write(self, payload: bytes) -> None:
         """All of it to the child's stdin; OSError when it takes no more."""
         rest = memoryview(payload)

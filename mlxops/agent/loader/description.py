@@ -1,0 +1,112 @@
+"""What the loader of a runtime says of one model. Values only."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+
+# Tokens of a prompt that the servers process at a time.
+CHUNK = 2048
+
+
+class CacheLayer(NamedTuple):
+    """`copies` equal caches: bytes per token, the step in which it grows, the tokens it keeps when
+    a further chunk comes (None: all), and bytes that do not depend on the context."""
+
+    token_bytes: int
+    step: int = 1
+    window: Optional[int] = None
+    fixed_bytes: int = 0
+    copies: int = 1
+
+    def bytes(self, tokens: int, chunk: int = CHUNK) -> int:
+        rows = -(-tokens // self.step) * self.step
+        if self.window is not None:
+            rows = min(rows, self.window + chunk)
+        return self.copies * (rows * self.token_bytes + self.fixed_bytes)
+
+
+class CacheShape(NamedTuple):
+    """The prompt cache of a model, as the loader made it.
+
+    `points`: (tokens, bytes) as measured, ascending, if no `layers` describe it."""
+
+    layers: Tuple[CacheLayer, ...] = ()
+    points: Tuple[Tuple[int, int], ...] = ()
+
+    def bytes(self, tokens: int, chunk: int = CHUNK) -> int:
+        """The most that the cache takes while a context of that many tokens is processed in
+        chunks."""
+        if not self.points:
+            return sum(layer.bytes(tokens, chunk) for layer in self.layers)
+        return next((size for at, size in self.points if at >= tokens), self._beyond(tokens))
+
+    def _beyond(self, tokens: int) -> int:
+        """Beyond the last point: as steep as the steepest part."""
+        pairs = list(zip(((0, 0), *self.points), self.points))
+        rises = [((y - x) // max(1, b - a)) + 1 for (a, x), (b, y) in pairs[1:] if y > x]
+        last, size = self.points[-1]
+        return size + max(rises, default=0) * (tokens - last)
+
+
+class Description(NamedTuple):
+    """What a loader says of a model. "" and () stand for nothing to say; None for unknown.
+
+    `program`: the loader and its version. `refusal`: why it cannot build the model. `reads`: names
+    of the files that it would open; `faults`: what is wrong with them. `template`: where its
+    tokenizer found the chat template; `template_error`: why a test conversation cannot be rendered.
+    `opens_thinking`: the rendered prompt ends inside of <think>. `tool_marks`, `think_marks`: the
+    begin and end that it looks for in answers. `remote_code`: why --trust-remote-code would be
+    needed."""
+
+    program: str
+    refusal: str = ""
+    cache: Optional[CacheShape] = None
+    reads: Tuple[str, ...] = ()
+    faults: Mapping[str, str] = {}
+    tokenizer_error: str = ""
+    template: str = ""
+    template_error: str = ""
+    opens_thinking: Optional[bool] = None
+    tool_marks: Tuple[str, ...] = ()
+    think_marks: Tuple[str, ...] = ()
+    remote_code: str = ""
+
+
+def description_of(record: Mapping[str, Any]) -> Description:
+    """The description in a record of the child; anything of another type counts as unknown."""
+    texts = ("refusal", "tokenizer_error", "template", "template_error", "remote_code")
+    lists = ("reads", "tool_marks", "think_marks")
+    faults, opens = record.get("faults"), record.get("opens_thinking")
+    fields: Dict[str, Any] = {name: _text(record.get(name)) for name in texts}
+    fields.update((name, _texts(record.get(name))) for name in lists)
+    return Description(
+        program=_text(record.get("program")),
+        cache=_cache_of(record.get("cache")),
+        faults={_text(k): _text(v) for k, v in faults.items()} if isinstance(faults, dict) else {},
+        opens_thinking=opens if isinstance(opens, bool) else None,
+        **fields,
+    )
+
+
+def _text(value: object) -> str:
+    return value[:1000] if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> Tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else ()
+
+
+def _cache_of(value: object) -> Optional[CacheShape]:
+    if not isinstance(value, dict):
+        return None
+    layers, points = value.get("layers") or [], value.get("points") or []
+    try:
+        shape = CacheShape(
+            tuple(CacheLayer(*layer) for layer in layers),
+            tuple((tokens, size) for tokens, size in points),
+        )
+        numbers = [n for row in (*shape.layers, *shape.points) for n in row if n is not None]
+    except (TypeError, ValueError):
+        return None
+    sound = numbers and all(type(n) is int and n >= 0 for n in numbers)
+    return shape if sound and all(layer.step > 0 for layer in shape.layers) else None
