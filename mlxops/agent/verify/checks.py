@@ -76,9 +76,12 @@ def other_name(outcome: object) -> Check:
     return Check("other names", False, "a request for another model name was answered")
 
 
-def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
-    """Whether no control token reached the client."""
-    leaks = {kind: _leaks(completion) for kind, completion in answers.items()}
+def raw_tags(
+    answers: Mapping[str, Completion], most_tokens: int, marks: Sequence[str] = ()
+) -> Check:
+    """Whether no control token reached the client. `marks`: to look for besides those of the known
+    families."""
+    leaks = {kind: _leaks(completion, marks) for kind, completion in answers.items()}
     detail = "; ".join(
         "%s answer: %s" % (kind, " ".join(tags)) for kind, tags in leaks.items() if tags
     )
@@ -91,8 +94,9 @@ def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     return Check(RAW_TAGS, False, detail)
 
 
-def _leaks(completion: Completion) -> Tuple[str, ...]:
-    return find_leaks(completion.content + "\n" + completion.reasoning)
+def _leaks(completion: Completion, marks: Sequence[str] = ()) -> Tuple[str, ...]:
+    texts = (completion.content, completion.reasoning)
+    return tuple(dict.fromkeys(leak for text in texts for leak in find_leaks(text, marks)))
 
 
 def hit_token_limit(said: Completion, most_tokens: int) -> bool:
@@ -175,14 +179,19 @@ def _named(calls: Sequence[ToolCall]) -> str:
 
 
 def tool_call(
-    answers: Mapping[str, Completion], after: object, wanted: str, most_tokens: int
+    answers: Mapping[str, Completion],
+    after: object,
+    wanted: str,
+    most_tokens: int,
+    *,
+    marks: Sequence[str] = (),
 ) -> Check:
     """Whether the model calls the offered tool in a valid form, and uses its result. `after`: the
     answer to the result.
 
     A model may answer without the tool: that is not a fault."""
     name = "tool call"
-    leaks = raw_tags(answers, most_tokens)
+    leaks = raw_tags(answers, most_tokens, marks)
     if leaks.ok is not True:
         return leaks._replace(check=name)
     calls: List[ToolCall] = [
@@ -204,7 +213,8 @@ def tool_call(
     reaction = answered(name, after)
     if reaction.ok is not True:
         return reaction._replace(detail="after the tool's result: " + reaction.detail)
-    leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Completion) else leaks
+    if isinstance(after, Completion):
+        leaks = raw_tags({"following": after}, most_tokens, marks)
     return (
         Check(name, True, "called, and its result was used")
         if leaks.ok is True

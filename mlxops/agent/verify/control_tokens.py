@@ -1,110 +1,54 @@
-"""Control tokens of model families, which clients must never see: the right parsers remove them.
-Pure.
+"""Find the marks of model families in an answer, which clients must never see. Pure.
 
-Sources: the parsers of mlx-openai-server 1.8.1 (`app/parsers`), the tool parsers of mlx-lm 0.31.3
-(`mlx_lm/tool_parsers`), and the chat templates and special tokens on the model cards of each
-family."""
+A mark that an answer quotes as code is no leak: a model may well be asked about such marks."""
 
 from __future__ import annotations
 
-from typing import Mapping, Tuple
+import re
+from typing import Iterator, List, Mapping, Pattern, Sequence, Tuple
 
-# family -> its tokens; a token that several families share is listed once
-CONTROL_TOKENS: Mapping[str, Tuple[str, ...]] = {
-    "thinking": (
-        "<think>",
-        "</think>",
-        "<thinking>",
-        "</thinking>",
-        "<longcat_think>",
-        "</longcat_think>",
-    ),
-    "hermes": ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
-    "qwen": (
-        "<|im_start|>",
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<function=",
-        "</function>",
-        "<parameter=",
-    ),
-    "harmony": (
-        "<|channel|>",
-        "<|message|>",
-        "<|start|>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<|constrain|>",
-    ),
-    "glm": (
-        "<arg_key>",
-        "<arg_value>",
-        "</arg_value>",
-        "<|user|>",
-        "<|assistant|>",
-        "<|observation|>",
-        "[gMASK]",
-    ),
-    "minimax": ("<minimax:tool_call>", "</minimax:tool_call>", "<invoke name=", "[e~["),
-    "kimi": (
-        "<|tool_calls_section_begin|>",
-        "<|tool_calls_section_end|>",
-        "<|tool_call_begin|>",
-        "<|tool_call_end|>",
-        "<|tool_call_argument_begin|>",
-        "<|im_assistant|>",
-        "<|im_middle|>",
-        "[EOS]",
-    ),
-    "longcat": (
-        "<longcat_tool_call>",
-        "</longcat_tool_call>",
-        "<longcat_arg_key>",
-        "<longcat_arg_value>",
-    ),
-    "solar": (
-        "<|think|>",
-        "<|content|>",
-        "<|tool_call:begin|>",
-        "<|tool_call:name|>",
-        "<|tool_call:end|>",
-    ),
-    "gemma": (
-        "<start_of_turn>",
-        "<end_of_turn>",
-        "<start_function_call>",
-        "<end_function_call>",
-        "<escape>",
-        "<|channel>",
-        "<channel|>",
-        "<|tool_call>",
-        "<tool_call|>",
-        "<|turn>",
-        "<turn|>",
-        '<|"|>',
-    ),
-    "llama": (
-        "<|python_tag|>",
-        "<|eom_id|>",
-        "<|eot_id|>",
-        "<|start_header_id|>",
-        "<|end_header_id|>",
-    ),
-    "mistral": ("[TOOL_CALLS]", "[ARGS]", "[INST]", "[/INST]", "[THINK]", "[/THINK]", "</s>"),
-    "deepseek": (
-        "<｜tool▁calls▁begin｜>",
-        "<｜tool▁calls▁end｜>",
-        "<｜tool▁call▁begin｜>",
-        "<｜tool▁call▁end｜>",
-        "<｜tool▁sep｜>",
-        "<｜Assistant｜>",
-        "<｜User｜>",
-        "<｜end▁of▁sentence｜>",
+from ..models.marks import ALL_MARKS
+
+# What ordinary text contains too, with the form that only a leak has: an end of a struck passage in
+# HTML, the usage of a program, a key of a keyboard, a parameter in HTML or in a C# comment.
+_FORMS: Mapping[str, Pattern[str]] = {
+    "</s>": re.compile(r"\A(?:(?!<s>)[\s\S])*</s>"),
+    "[ARGS]": re.compile(r"\[ARGS\]\s{0,9}\{"),
+    "<escape>": re.compile(r"<escape>[^<>]{0,2000}<escape>"),
+    "<param name=": re.compile(
+        r"^(?![ \t]*(?:///|'''|\*))[^\n]{0,2000}<param name=\"[^\"<>\n]{0,200}\">", re.M
     ),
 }
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)[^`\n]{1,300}\1(?!`)")
 
 
-def find_leaks(text: str) -> Tuple[str, ...]:
-    """The control tokens in the content or reasoning of an answer, in the order of the table."""
-    return tuple(tag for tags in CONTROL_TOKENS.values() for tag in tags if tag in text)
+def find_leaks(text: str, more: Sequence[str] = ()) -> Tuple[str, ...]:
+    """The marks in the content or reasoning of an answer, in the order of the tables. `more`: marks
+    to look for besides."""
+    prose = _SPAN.sub(" ", "\n".join(_unfenced(text.split("\n"))))
+    # One that is made up of known marks would be reported twice.
+    new = (mark for mark in more if not any(known in mark for known in ALL_MARKS))
+    return tuple(m for m in (*ALL_MARKS, *new) if m in prose and _is_leak(m, prose))
+
+
+def _is_leak(mark: str, prose: str) -> bool:
+    form = _FORMS.get(mark)
+    return form is None or form.search(prose) is not None
+
+
+def _unfenced(lines: Sequence[str]) -> Iterator[str]:
+    """The lines outside of fenced code. A fence that never closes fences nothing in."""
+    fenced: List[str] = []
+    fence = ""
+    for line in lines:
+        match = _FENCE.match(line)
+        if not fence and match:
+            fence, fenced = match[1], [line]
+        elif fence and match and match[1].startswith(fence) and not match[2].strip():
+            fence, fenced = "", []
+        elif fence:
+            fenced.append(line)
+        else:
+            yield line
+    yield from fenced

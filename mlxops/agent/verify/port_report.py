@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Context
+from ..errors import Failed
 from ..ports.answers import server_address
 from ..ports.diagnosis import BROKEN_STATES, Diagnosis, diagnose
 from ..ports.evidence import PortEvidence, Server
 from ..ports.expected import expected
+from ..programs.environment import site_packages
+from ..programs.find import find_command
+from ..programs.marks import installed_marks
 from ..registry.entries import Entry, Registry
+from ..runtimes.table import Runtime
 from .chat import Endpoint
 from .checks import Check
 from .speed import keep_speed
@@ -122,7 +127,17 @@ def _subject(
         checks_names=runtime.client_model is None and call.served_name is not None,
         tools=parses("tool_call_parser"),
         reasoning=parses("reasoning_parser"),
+        marks=_marks(ctx, runtime),
     )
+
+
+def _marks(ctx: Context, runtime: Runtime) -> Tuple[str, ...]:
+    """The control tokens that the mlx-lm of the runtime knows; () without one."""
+    try:
+        command, _ = find_command(ctx.site, runtime)
+    except Failed:
+        return ()
+    return installed_marks(site_packages(command))
 
 
 def _changed(before: PortEvidence, now: PortEvidence) -> str:

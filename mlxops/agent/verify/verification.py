@@ -42,13 +42,15 @@ class Target(NamedTuple):
     """A server to verify. `name`: the model to request, None to name no model.
 
     `checks_names`: it must refuse other names; never set for a runtime that loads a model by name.
-    `tools`, `reasoning`: whether a parser for them is set."""
+    `tools`, `reasoning`: whether a parser for them is set. `marks`: control tokens that its own
+    mlx-lm knows."""
 
     endpoint: Endpoint
     name: Optional[str]
     checks_names: bool = False
     tools: bool = False
     reasoning: bool = False
+    marks: Tuple[str, ...] = ()
 
     def request(
         self, messages: List[Message], tools: Optional[List[Dict[str, Any]]] = None
@@ -109,7 +111,7 @@ def verify_server(subject: Target, timeout_s: float) -> Verification:
             *_finish(talk),
             talk.same(),
         ]
-        checks.append(judged.raw_tags(answers, MAX_TOKENS))
+        checks.append(judged.raw_tags(answers, MAX_TOKENS, subject.marks))
         checks += [judged.reasoning(answers, MAX_TOKENS)] if subject.reasoning else []
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
         checks += _tool_checks(subject, deadline) if subject.tools else []
@@ -209,7 +211,7 @@ def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
         following = subject.request([*question, *_used(first)], TOOLS)
         after = _try_within(deadline, lambda limit_s: subject.endpoint.chat(following, limit_s))
     return [
-        judged.tool_call(answers, after, TOOL, MAX_TOKENS),
+        judged.tool_call(answers, after, TOOL, MAX_TOKENS, marks=subject.marks),
         talk.same()._replace(check="same tool call"),
     ]
 

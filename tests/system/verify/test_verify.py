@@ -3,9 +3,11 @@ not at all."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +222,22 @@ def test_ctrl_c_ends_it_at_once_and_changes_nothing(
     assert finished(verify, 20).exit == 130
     assert known.registry_path.read_bytes() == before
     fake_runtime.behaves()
+
+
+def test_marks_of_the_mlx_lm_beside_the_server_are_looked_for(
+    make_studio: Callable[..., Studio], tmp_path: Path
+) -> None:
+    """No table of ours has the mark: its parser came with an update of mlx-lm."""
+    home = tmp_path / "env"
+    parsers = home / "lib/python3.11/site-packages/mlx_lm/tool_parsers"
+    parsers.mkdir(parents=True)
+    (parsers / "novelty.py").write_text('tool_call_start = "<novelty:call>"\n')
+    (home / "bin").mkdir()
+    (home / "bin/python3").symlink_to(os.path.realpath(sys.executable))
+    server = FakeRuntime(home / "bin", python=str(home / "bin/python3"))
+    studio = make_studio(None, {**server.table(), "grace_s": 3})
+    studio.must("init")
+    studio.must("load", "amber", studio.ports[0])
+    server.behaves(says="<novelty:call>f()", streams="<novelty:call>f()")
+    row = row_of(studio, exit=11)
+    assert checks(row)["raw tags"] is False and "<novelty:call>" in str(row["checks"])
