@@ -51,7 +51,7 @@ CLEAN = {
     "a key": "Press <escape> to leave the insert mode.",
     "HTML": '<object><param name="movie" value="a.swf"></object>',
     "a C# comment": '/// <param name="city">The city.</param>\nint F(string city) => 1;',
-    "a quotation": "Qwen closes its thoughts with `</think>`, and opens ``<tool_call>`` for a call.",
+    "a quotation": "Thoughts end with `</think>`, and ``<tool_call>`` opens a call.",
     "a code block": 'Look:\n\n```python\nprint("<think>", "[INST]")\n```\n\nThat is all.',
     "a block of tildes": "~~~~\n<|im_start|>user\n~~~\n~~~~\n",
     "an indented fence": "1. So:\n\n   ```xml\n   <tool_calls/>\n   <tool_calls>\n   ```\n",
