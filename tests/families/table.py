@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlxops.agent.models.families import FAMILIES, MARKUPS, propose
+from mlxops.agent.formats.families import FAMILIES, MARKUPS, propose
 
 from .server import Outcome
 from .speech import SPEECHES, Speech

@@ -91,7 +91,7 @@ FLOORS = (
     ("context", "programs"),
     ("site",),
     ("runtimes",),
-    ("registry",),
+    ("registry", "formats"),
     ("procs", "wire", "line_file"),
     ("errors", "clock", "background", "untrusted"),
 )
@@ -144,6 +144,8 @@ PLACES = {
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (
+    "formats/families",
+    "formats/marks",
     "registry/entries",
     "registry/init_plan",
     "jobs/backoff",

@@ -14,8 +14,8 @@ from typing import Optional, Sequence, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
+from ..formats.templates import MAX_TEMPLATE_BYTES
 from ..models.files import MAX_CONFIG_BYTES, config
-from ..models.templates import MAX_TEMPLATE_BYTES
 from ..programs.environment import runtime_interpreters
 from ..programs.find import answer_path, fingerprint, read_answer, run_program, save_answer
 from ..registry.entries import Entry

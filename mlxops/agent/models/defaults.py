@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..formats import families, templates
 from ..programs.environment import has_package
 from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
-from . import families, templates
 from .files import config
 
 PARSERS = ("tool_call_parser", "reasoning_parser")

@@ -1,13 +1,13 @@
 """Find the marks of model families in an answer, which clients must never see. Pure.
 
-A mark that an answer quotes as code is no leak: a model may well be asked about such marks."""
+A mark that an answer quotes as code does not count: a user may well ask about such marks."""
 
 from __future__ import annotations
 
 import re
 from typing import Iterator, List, Mapping, Pattern, Sequence, Tuple
 
-from ..models.marks import ALL_MARKS
+from ..formats.marks import ALL_MARKS
 
 # What ordinary text contains too, with the form that only a leak has: an end of a struck passage in
 # HTML, the usage of a program, a key of a keyboard, a parameter in HTML or in a C# comment.

@@ -7,7 +7,7 @@ from pathlib import Path
 import mlx_lm
 import pytest
 
-from mlxops.agent.models.marks import ALL_MARKS
+from mlxops.agent.formats.marks import ALL_MARKS
 from mlxops.agent.programs.marks import installed_marks
 
 REAL = str(Path(mlx_lm.__file__).parent.parent)

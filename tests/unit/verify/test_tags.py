@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxops.agent.models.marks import ALL_MARKS
+from mlxops.agent.formats.marks import ALL_MARKS
 from mlxops.agent.verify import checks
 from mlxops.agent.verify.completion import Completion
 from mlxops.agent.verify.control_tokens import find_leaks

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.models.families import (
+from mlxops.agent.formats.families import (
     COMPANION,
     FAMILIES,
     MARKUPS,
