@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from .agent.errors import NotDownloadable
+
+if TYPE_CHECKING:
+    from .hosts.files import Host
 
 TIMEOUT_S = 5.0
 MAX_DETAIL = 100
@@ -45,11 +51,50 @@ def _row(model: Any) -> dict[str, Any]:
     }
 
 
-def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Access:
+    """Which Hub, and with which token. None: those of this machine. `token` False: none."""
+
+    endpoint: str | None = None
+    token: str | bool | None = None
+
+
+def access_of(host: Host) -> Access:
+    """What a host file says, for this machine: NotDownloadable if that is `offline`.
+
+    This machine's own token goes to its own Hub only; the host's token file is on the host."""
+    settings = host.site["hub"]
+    if settings["offline"]:
+        raise NotDownloadable(
+            f"offline is set under [hub] in {host.path}, so nothing is asked of the Hub",
+            "remove offline there, or choose another host: --host NAME",
+        )
+    endpoint, file = settings["endpoint"], settings["token_file"]
+    if host.transport == "local" and file:
+        return Access(endpoint, _token(file))
+    own = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return Access(endpoint, None if endpoint in (None, own) else False)
+
+
+def _token(file: str) -> str:
+    try:
+        token = Path(file).expanduser().read_text("utf-8").strip()
+        why = "" if token else "is empty"
+    except (OSError, ValueError) as exc:
+        why = f"cannot be read: {getattr(exc, 'strerror', None) or 'not text'}"
+    if why:
+        hint = "correct token_file under [hub] in the host file"
+        raise NotDownloadable(f"token_file {file} {why}", hint)
+    return token
+
+
+def search(
+    words: str, limit: int = 20, endpoint: str | None = None, token: str | bool | None = None
+) -> list[dict[str, Any]]:
     """MLX repositories that match these words, most downloaded first.
 
     Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Queries
-    `endpoint`, else $HF_ENDPOINT, with this machine's login; NotDownloadable if that fails."""
+    `endpoint`, else $HF_ENDPOINT; `token` as in Access. NotDownloadable if that fails."""
     from huggingface_hub import ModelInfo, constants
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -57,7 +102,7 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     failures: tuple[type[Exception], ...] = (OSError, ValueError)
     failures += cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
     try:
-        models = _query(words, limit, endpoint)
+        models = _query(words, limit, Access(endpoint, token))
         try:
             return [_row(cast(Any, ModelInfo)(**model)) for model in models]
         except (TypeError, KeyError, AttributeError, ValueError) as exc:
@@ -65,7 +110,7 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     except failures as exc:
         raise NotDownloadable(
             f"cannot search the Hub at {endpoint or constants.ENDPOINT}: {_reason(exc)}",
-            "search runs on this machine: check its network and its $HF_ENDPOINT",
+            "search runs on this machine: check its network, $HF_ENDPOINT and [hub] endpoint",
         ) from exc
 
 
@@ -91,7 +136,7 @@ def _detail(exc: BaseException) -> str:
     return f" ({text[:MAX_DETAIL]})" if text else ""
 
 
-def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
+def _query(words: str, limit: int, access: Access) -> list[dict[str, Any]]:
     """Query the Hub once: HfApi.list_models would try six times, for half a minute."""
     from huggingface_hub import constants, utils
 
@@ -105,10 +150,10 @@ def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]
         "expand": fields,
     }
     answer = hub.get_session().get(
-        f"{endpoint or constants.ENDPOINT}/api/models",
+        f"{access.endpoint or constants.ENDPOINT}/api/models",
         params=params,
         timeout=TIMEOUT_S,
-        headers=hub.build_hf_headers(library_name="mlxops"),
+        headers=hub.build_hf_headers(token=access.token, library_name="mlxops"),
     )
     hub.hf_raise_for_status(answer)
     rows: list[dict[str, Any]] = answer.json()

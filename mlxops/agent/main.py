@@ -171,9 +171,10 @@ def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
     procs = local_procs()
-    if site.hub_endpoint:
-        # For the downloads of this call; the login's own is for those without the key.
-        os.environ["HF_ENDPOINT"] = site.hub_endpoint
+    if any(site.hub):
+        from .hub.settings import apply_settings
+
+        apply_settings(site.hub, os.environ)
     store = Store(site.registry, who, procs.sync)
     store.on_wait = lambda holder: client.emit(
         "note", message="waiting for the registry's lock: %s" % holder

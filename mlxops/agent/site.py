@@ -20,6 +20,23 @@ class Slot(NamedTuple):
     served_name: str
 
 
+class HubSettings(NamedTuple):
+    """The host file's [hub]. `endpoint` None: the login's; `token_file`: a path on the host."""
+
+    endpoint: Optional[str] = None
+    token_file: Optional[str] = None
+    offline: bool = False
+
+    @classmethod
+    def from_wire(cls, hub: Mapping[str, Any]) -> HubSettings:
+        token_file = hub.get("token_file")
+        return cls(
+            endpoint=hub.get("endpoint"),
+            token_file=os.path.expanduser(token_file) if token_file else None,
+            offline=bool(hub.get("offline")),
+        )
+
+
 class Site(NamedTuple):
     """Paths, ports and runtime settings of one host. Times in seconds. `raw`: as it was sent."""
 
@@ -30,7 +47,7 @@ class Site(NamedTuple):
     bind: str
     state_dir: str
     hub_python: Optional[str]
-    hub_endpoint: Optional[str]
+    hub: HubSettings
     templates: Optional[str]
     runtime: str
     command: Optional[Tuple[str, ...]]
@@ -53,7 +70,7 @@ class Site(NamedTuple):
             bind=site["bind"],
             state_dir=os.path.expanduser(site["state_dir"]),
             hub_python=site.get("hub_python"),
-            hub_endpoint=site.get("hub_endpoint"),
+            hub=HubSettings.from_wire(site.get("hub") or {}),
             templates=os.path.expanduser(site["templates"]) if site.get("templates") else None,
             runtime=runtime["name"],
             command=tuple(runtime["command"]) if runtime.get("command") else None,

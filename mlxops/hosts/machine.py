@@ -15,6 +15,7 @@ def read_machine(top: Table, name: str) -> tuple[str | None, dict[str, Any]]:
     machine."""
     python, site = _studio(top.table("studio"))
     site["name"] = name
+    site["hub"] = _hub(top.table("hub"), site.pop("hub_endpoint"))
     site["runtime"] = _runtime(top.table("runtime"))
     site["runtimes"] = _runtimes(top.table("runtimes"))
     site["slots"] = _slots(top.table("slots"), site["ports"])
@@ -38,6 +39,19 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
     python = table.take("python", hostfile.program, None)
     table.close()
     return python, site
+
+
+def _hub(table: Table, endpoint: str | None) -> dict[str, Any]:
+    """`endpoint`: of [studio] hub_endpoint, the key's name in earlier versions."""
+    if endpoint and "endpoint" in table.names():
+        raise table.error("endpoint", "is also set as hub_endpoint under [studio]")
+    hub = {
+        "endpoint": table.take("endpoint", hostfile.web_address, endpoint),
+        "token_file": table.take("token_file", hostfile.home_path, None),
+        "offline": table.take("offline", hostfile.boolean, False),
+    }
+    table.close()
+    return hub
 
 
 def _runtime(table: Table) -> dict[str, Any]:

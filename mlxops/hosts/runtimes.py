@@ -158,12 +158,6 @@ def marker(value: Any) -> str:
     return str(value)
 
 
-def boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
 PATTERN_KEYS = ("forms", "modules")
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "forms": forms,
@@ -177,12 +171,12 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "reasoning_parser": flag,
     "with_tool_call_parser": hostfile.words,
     "help": hostfile.words,
-    "template_inline": boolean,
+    "template_inline": hostfile.boolean,
     "client_model": hostfile.text,
-    "listens_early": boolean,
+    "listens_early": hostfile.boolean,
     "worker": marker,
     "tracker": marker,
     "distribution": hostfile.text,
     "gives_up_s": hostfile.seconds,
-    "call_per_connection": boolean,
+    "call_per_connection": hostfile.boolean,
 }

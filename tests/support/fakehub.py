@@ -74,15 +74,16 @@ class Seen:
 
 @dataclass
 class FakeHub:
-    """A context manager that serves `root`. `gated` repositories answer only to `token`; `listing`
-    adds search results: {repo_id: fields of the Hub's record}; `seen` lists every request; `sent`
-    counts bytes of file bodies; `extra_files` are names and sizes that the Hub lists but does not
-    have."""
+    """A context manager that serves `root`. `gated` repositories answer only to `token`, a
+    `private` Hub answers nothing without it. `listing` adds search results: {repo_id: fields of
+    the Hub's record}; `seen` lists every request; `sent` counts bytes of file bodies;
+    `extra_files` are names and sizes that the Hub lists but does not have."""
 
     root: Path
     faults: Faults = field(default_factory=Faults)
     gated: set[str] = field(default_factory=set)
     token: str = "hf_right"
+    private: bool = False
     listing: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     sent: int = 0
@@ -158,6 +159,8 @@ class Answer(BaseHTTPRequestHandler):
         self.token = token
         if self.hub.take("refusals"):
             return self.reply(self.hub.faults.status, {"error": "injected"})
+        if self.hub.private and token != self.hub.token:
+            return self.reply(401, {"error": "Invalid username or password."})
         for pattern, name in ROUTES:
             if found := pattern.match(urlsplit(self.path).path):
                 parts = {key: unquote(value) for key, value in found.groupdict().items()}

@@ -56,7 +56,7 @@ class Answer:
 @dataclass
 class Studio:
     """`login` None means a local host; `runtime` is the [runtime] table of the host file;
-    `declared` is port -> the model of its slot."""
+    `declared` is port -> the model of its slot, `hub_table` the [hub] table."""
 
     folder: Path
     login: Login | None
@@ -65,6 +65,7 @@ class Studio:
     env: dict[str, str] = field(default_factory=dict)
     declared: dict[int, str] = field(default_factory=dict)
     described: dict[str, Any] = field(default_factory=dict)
+    hub_table: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.hub, self.state_dir, self.hosts_dir):
@@ -108,6 +109,7 @@ class Studio:
                 **studio,
             },
             "runtime": self.runtime,
+            "hub": self.hub_table,
         }
         if self.login:
             tables["ssh"] = {**asdict(self.login), "connect_timeout_s": 20}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator
+from typing import Iterator, Tuple
 
 from ..context import Context
 from ..errors import MlxopsError, NotDownloadable
 from ..hub import interpreter as hubpython
+from ..hub.download import DEFAULT_ENDPOINT
+from ..hub.fetch import hub_fault
+from ..hub.settings import readable_by_others, token_fault
 from ..load.acceptance import Acceptance
 from ..programs import find as programs
 from ..programs.installed import require_installed
@@ -73,11 +76,7 @@ def hub(ctx: Context) -> Iterator[Finding]:
     """Check for huggingface_hub. Missing is a warning, since a cached model needs no download; a
     wrong hub_python is an error."""
     try:
-        words = programs.require_command(ctx.site, ctx.site.runtime_named(None))
-    except MlxopsError:
-        words = ()
-    try:
-        detail = "%s has it" % " ".join(hubpython.find_interpreter(ctx.site, words))
+        detail = "%s has it" % " ".join(hubpython.find_interpreter(ctx.site, _command(ctx)))
     except NotDownloadable as exc:
         yield Finding(
             "huggingface_hub", ERROR if ctx.site.hub_python else WARNING, exc.message, exc.hint
@@ -94,3 +93,31 @@ def hub(ctx: Context) -> Iterator[Finding]:
             detail,
             "remove HF_HUB_OFFLINE from the login environment of the host",
         )
+
+
+def _command(ctx: Context) -> Tuple[str, ...]:
+    try:
+        return programs.require_command(ctx.site, ctx.site.runtime_named(None))
+    except MlxopsError:
+        return ()
+
+
+def hub_settings(ctx: Context) -> Iterator[Finding]:
+    """Check the host file's [hub]: the token's file, and one request with both."""
+    hub = ctx.site.hub
+    if not any(hub):
+        return
+    if hub.offline:
+        yield Finding("hub", OK, "offline is set: nothing is asked of the Hub")
+    path = hub.token_file
+    if path and not token_fault(hub) and readable_by_others(path):
+        yield Finding(
+            "hub", WARNING, "other accounts can read %s" % path, "on the host: chmod 600 %s" % path
+        )
+    fault = token_fault(hub) if hub.offline else hub_fault(ctx, _command(ctx))
+    if fault:
+        fix = "correct [hub] in the host file"
+        yield Finding("hub", ERROR, "%s: %s" % (hub.endpoint or DEFAULT_ENDPOINT, fault), fix)
+    elif not hub.offline:
+        text = "%s answers" % (hub.endpoint or DEFAULT_ENDPOINT)
+        yield Finding("hub", OK, text + " with the token of %s" % path if path else text)

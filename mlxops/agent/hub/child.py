@@ -174,6 +174,15 @@ def describe(request: Request, wire: Wire) -> Dict[str, Any]:
     return {**head, "files": files, "config": text}
 
 
+def reach(request: Request, wire: Wire) -> Dict[str, Any]:
+    """Make one small request with this host's token: the Hub refuses a wrong one."""
+    from huggingface_hub import constants
+
+    url = constants.ENDPOINT + "/api/models?limit=1"
+    guard.fetch_text(url, "its list of models", guard.MAX_LISTING_BYTES)
+    return {}
+
+
 class Progress:
     """Bytes per file; reports the sum, at most every REPORT_INTERVAL_S."""
 
@@ -311,7 +320,8 @@ def main() -> None:
     threading.Thread(target=exit_with_parent, daemon=True).start()
     os.nice(10)
     try:
-        wire.emit(result={"describe": describe, "download": download}[request["do"]](request, wire))
+        do = {"describe": describe, "download": download, "reach": reach}[request["do"]]
+        wire.emit(result=do(request, wire))
     except Exception as exc:
         fail(wire, exc)
     os._exit(0)

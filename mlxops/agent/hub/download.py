@@ -23,11 +23,13 @@ from ..untrusted import is_safe_relative_path, parse_object
 from .checks import SPARE_BYTES, check_complete, check_disk, format_size
 from .interpreter import find_interpreter
 from .partial_downloads import remove_abandoned
+from .process import TOKEN_PATH, request_hub
 from .remote import Remote
 from .snapshot import damaged_files, finish_snapshot
 
 __all__ = [
     "Remote",
+    "ask",
     "check_complete",
     "check_disk",
     "describe",
@@ -59,12 +61,12 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "gated": _Meaning(
         ModelGated,
         "{repo} is gated and this host may not download it",
-        "accept its terms at https://huggingface.co/{repo}, then run `hf auth login` on the host",
+        "accept its terms at https://huggingface.co/{repo}, then {login}",
     ),
     "unknown": _Meaning(
         ModelUnknown,
         "{repo} is not a public repository of the Hub",
-        "check the spelling; for a private one run `hf auth login` on the host",
+        "check the spelling; for a private one {login}",
     ),
     "revision": _Meaning(
         ModelUnknown, "{repo} has no revision {asked}", "omit --revision, or give a commit"
@@ -77,7 +79,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "denied": _Meaning(
         NotDownloadable,
         "the Hub at {hub} denied {host} access to {repo}: {why}",
-        "run `hf auth login` on the host, or correct HF_TOKEN there",
+        "{login}",
     ),
     "offline": _Meaning(
         NotDownloadable,
@@ -87,7 +89,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "lie": _Meaning(
         NotDownloadable,
         "the Hub's answers about {repo} contradict each other: {why}",
-        "check hub_endpoint of the host file; the downloaded parts were discarded",
+        "check endpoint under [hub] in the host file; the downloaded parts were discarded",
     ),
     "odd": _Meaning(
         NotDownloadable,
@@ -107,13 +109,13 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "network": _Meaning(
         NotDownloadable,
         "{host} cannot reach the Hub at {hub}: {why}",
-        "check the network of {host}, or set hub_endpoint under [studio] in the host file; then run"
-        " the same command again{resumes}",
+        "check the network of {host}, or set endpoint under [hub] in the host file; then run the"
+        " same command again{resumes}",
     ),
     "answer": _Meaning(
         NotDownloadable,
         "the Hub at {hub} does not serve {repo} to {host}: {why}",
-        "check hub_endpoint under [studio] in the host file: it may be no Hub",
+        "check endpoint under [hub] in the host file: it may not be a Hub",
     ),
     "other": _Meaning(
         NotDownloadable,
@@ -133,6 +135,7 @@ def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
         "cache_dir": request["cache_dir"],
         "host": socket.gethostname(),
         "hub": os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
+        "login": _login_hint(),
         "resumes": " (it resumes)" if request["do"] == "download" else "",
     }
     return meaning.cls(
@@ -144,14 +147,21 @@ def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
     )
 
 
-def _ask(
+def _login_hint() -> str:
+    """How the host gets a token, or another one."""
+    path = os.environ.get(TOKEN_PATH)
+    if path:
+        return "put a token that may read it into %s on the host" % path
+    return "run `hf auth login` on the host, or correct HF_TOKEN there"
+
+
+def ask(
     python: Sequence[str],
     request: Dict[str, Any],
     on_event: Callable[[Dict[str, Any]], None],
     cancelled: Callable[[], bool],
 ) -> Dict[str, Any]:
-    from .process import request_hub
-
+    """The answer of one request to the Hub; an MlxopsError for each kind of refusal."""
     record = request_hub(python, request, on_event, cancelled)
     answer = record.get("result")
     if not isinstance(answer, dict):
@@ -188,7 +198,7 @@ def describe(
         "tries": _TRIES_TO_DESCRIBE,
         "delay_s": FIRST_DELAY_S,
     }
-    answer = _ask(python, request, lambda event: None, cancelled)
+    answer = ask(python, request, lambda event: None, cancelled)
     return _remote(repo_id, revision_name, answer, cache_dir)
 
 
@@ -290,7 +300,7 @@ def download(
     }
     remove_abandoned(cache_dir, remote.repo_id)
     try:
-        _ask(python, request, on_event, cancelled)
+        ask(python, request, on_event, cancelled)
     except NotDownloadable as exc:
         # The child has ended, so nothing writes to the parts any more.
         remove_abandoned(cache_dir, remote.repo_id, resumable=exc.fields.get("reason") == "lie")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
+from ..clock import Deadline
 from ..context import Context
-from ..errors import NeedsConsent
+from ..errors import Interrupted, NeedsConsent, NotDownloadable
 from ..jobs.job import Job
 from ..models import cache as hfcache
 from . import download as hub
 from .checks import check_complete, check_disk, format_size
 from .remote import Remote
+from .settings import require_access
+
+REACH_TIMEOUT_S = 10.0
 
 
 def describe_remote(
@@ -18,12 +22,31 @@ def describe_remote(
 ) -> Remote:
     """What the Hub has for a repository, spelled as its folder in the cache. `command`: of the
     runtime, whose interpreter has huggingface_hub."""
+    require_access(ctx.site.hub, repo_id)
     python = hub.find_interpreter(ctx.site, command)
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
     ctx.report("asking the Hub for %s" % repo_id)
     return hub.describe(
         python, repo_id, revision, ctx.site.cache_root, lambda: ctx.client.cancelled
     )
+
+
+def hub_fault(ctx: Context, command: Tuple[str, ...]) -> str:
+    """Why the Hub cannot be used with the host file's settings, asked with one request; "" if it
+    can."""
+    deadline = Deadline(REACH_TIMEOUT_S)
+    request = {"do": "reach", "repo_id": "", "asked": "", "cache_dir": ctx.site.cache_root}
+    try:
+        require_access(ctx.site.hub)
+        python = hub.find_interpreter(ctx.site, command)
+        hub.ask(python, request, lambda _: None, lambda: ctx.client.cancelled or deadline.passed)
+    except Interrupted:
+        if not deadline.passed:
+            raise
+        return "no answer within %.0f s" % REACH_TIMEOUT_S
+    except NotDownloadable as exc:
+        return str(exc.fields.get("detail") or exc.message)
+    return ""
 
 
 def require_downloadable(
@@ -46,6 +69,7 @@ def require_downloadable(
 
 def download_in_job(ctx: Context, job: Job, remote: Remote, command: Tuple[str, ...]) -> str:
     """Download as a phase of a job; returns the path of the snapshot."""
+    require_access(ctx.site.hub, remote.repo_id)
     size = format_size(remote.missing_bytes)
     job.phase("download", "downloading %s, %s" % (remote.repo_id, size))
 

@@ -7,12 +7,15 @@ from contextlib import suppress
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
 from ..errors import Interrupted, LinkLost, MlxopsError, NotDownloadable
+from ..untrusted import read_bounded
 from ..wire.bootstrap import read_part
 from ..wire.child import ChildPipes
 from ..wire.codec import Lines, decode, encode, frame
 
 # Environment variables with a token for the Hub.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+# The variable that names a file with one.
+TOKEN_PATH = "HF_TOKEN_PATH"
 _CHILD, _GUARD = "hub/child.py", "hub/guard.py"
 _SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), _CHILD)
 # Reads the modules from stdin, before the request: they may not exist as files. Keeps the cwd off
@@ -26,6 +29,7 @@ _LOADER = (
 _POLL_INTERVAL_S = 0.1
 _EXIT_TIMEOUT_S = 3.0
 _TAIL = 4000
+MAX_TOKEN_BYTES = 4096
 
 
 def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
@@ -34,7 +38,7 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
 
     Variables of the host file, such as HF_HUB_OFFLINE, are for servers and not included."""
     env = dict(host, HF_HUB_DISABLE_TELEMETRY="1", PYTHONUNBUFFERED="1")
-    if any(env.get(name) for name in (*TOKENS, "HF_TOKEN_PATH", "HF_HOME")):
+    if any(env.get(name) for name in (*TOKENS, TOKEN_PATH, "HF_HOME")):
         return env
     default = os.path.join(
         env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface", "token"
@@ -45,14 +49,15 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
         os.path.join(cache_dir, "token"),
     ):
         if os.path.isfile(place):
-            return dict(env, HF_TOKEN_PATH=place)
+            return {**env, TOKEN_PATH: place}
     return env
 
 
 def redact_tokens(text: str, env: Mapping[str, str]) -> str:
-    """The text with the tokens of the environment masked."""
-    for name in TOKENS:
-        text = text.replace(env.get(name) or "\0", "***")
+    """The text with the tokens of the environment, and of the file that it names, masked."""
+    file = read_bounded(env.get(TOKEN_PATH) or "", MAX_TOKEN_BYTES) or b""
+    for token in (*map(env.get, TOKENS), file.decode("utf-8", "replace").strip()):
+        text = text.replace(token or "\0", "***")
     return text
 
 

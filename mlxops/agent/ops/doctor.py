@@ -44,6 +44,7 @@ CHECKS: Mapping[str, Check] = {
     "runtime": servers.runtime,
     "entries": servers.entries,
     "huggingface_hub": servers.hub,
+    "hub": servers.hub_settings,
     "disk": machine.disk,
     "memory": machine.memory,
     "processes": machine.process_visibility,

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from ..clock import now
 from ..errors import Failed, MlxopsError, write_error
-from ..hub.process import TOKENS
+from ..hub.process import TOKEN_PATH, TOKENS
 from ..logs import tail as logtail
 from ..logs.size import truncate_if_large
 from ..procs import Process, Procs
@@ -175,7 +175,9 @@ def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     file sets HF_HUB_OFFLINE."""
     # A server reads its model from disk and needs no token for the Hub.
     environment = {
-        k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("SSH_") and k not in (*TOKENS, TOKEN_PATH)
     }
     if any(name in extra for name in CACHE_VARIABLES):
         # The login's cache settings would overrule the host file's HF_HOME.

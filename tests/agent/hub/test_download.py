@@ -200,7 +200,7 @@ def test_no_network(fetching: Fetch, monkeypatch: pytest.MonkeyPatch, free_port:
     assert isinstance(error, NotDownloadable) and error.fields["reason"] == "network"
     where = f"cannot reach the Hub at http://127.0.0.1:{free_port}: Connection refused"
     assert where in error.message and socket.gethostname() in error.message
-    assert "hub_endpoint" in error.hint
+    assert "endpoint under [hub]" in error.hint
 
 
 def test_the_hosts_own_offline_switch_is_named(

@@ -67,4 +67,4 @@ def test_a_server_that_is_no_hub_is_named_in_few_words(pointed: Pointed, no_hub:
     assert answer.exit == 9
     assert f"the Hub at {no_hub} does not serve tiny/onyx to " in answer.error["message"]
     assert answer.error["message"].endswith(": HTTP status 404")
-    assert "hub_endpoint under [studio]" in answer.error["hint"]
+    assert "endpoint under [hub]" in answer.error["hint"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from mlxops.demo.loopback import Login, LoopbackServer
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.commandlines import CommandLines
 from tests.support.fakehub import FakeHub
 from tests.support.padding import padding
 from tests.support.studio import Answer, Studio, finished
@@ -58,30 +57,6 @@ def trusted(
     studio = make_studio(near_hub, studio_runtime)
     studio.must("init")
     return studio
-
-
-class CommandLines:
-    """Every command line of this machine, collected while the context is open."""
-
-    def __init__(self) -> None:
-        self.seen: set[str] = set()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.02):
-            shown = subprocess.run(
-                ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
-            )
-            self.seen |= set(shown.stdout.splitlines())
-
-    def __enter__(self) -> CommandLines:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def unseen(studio: Studio, *answers: Answer) -> None:

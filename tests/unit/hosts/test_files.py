@@ -78,7 +78,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         "bind": "127.0.0.1",
         "state_dir": "~/.mlxops",
         "hub_python": None,
-        "hub_endpoint": None,
+        "hub": {"endpoint": None, "token_file": None, "offline": False},
         "templates": None,
         "runtime": {
             "name": "mlx-openai-server",
@@ -114,6 +114,17 @@ def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int
         ('transpot = "ssh"\n' + LEAST, "transpot"),
         ("ssh = 3\n" + LEAST, "ssh"),
         (LEAST + "prots = 3\n", "studio.prots"),
+        (LEAST + '[hub]\nendpoint = "hub.example.org"\n', "hub.endpoint"),
+        (LEAST + '[hub]\nendpiont = "https://hub.example.org"\n', "hub.endpiont"),
+        (LEAST + '[hub]\ntoken_file = "token"\n', "hub.token_file"),
+        (LEAST + '[hub]\noffline = "yes"\n', "hub.offline"),
+        (LEAST + "[hub]\noffline = 1\n", "hub.offline"),
+        (LEAST + "hub = 3\n", "studio.hub"),
+        ("hub = 3\n" + LEAST, "hub"),
+        (
+            LEAST + 'hub_endpoint = "http://a"\n[hub]\nendpoint = "http://b"\n',
+            "hub.endpoint",
+        ),
         (LEAST + 'ports = "8100"\n', "studio.ports"),
         (LEAST + 'ports = "8109-8100"\n', "studio.ports"),
         (LEAST + 'ports = "1-65535"\n', "studio.ports"),
@@ -168,6 +179,17 @@ def test_a_near_miss_is_told(tmp_path: Path) -> None:
     with pytest.raises(Usage) as caught:
         hosts.read_host(written(tmp_path, LEAST + "prots = 3\n"))
     assert caught.value.hint == "did you mean ports?"
+
+
+def test_a_misspelt_key_of_the_hub_has_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(Usage) as caught:
+        hosts.read_host(written(tmp_path, LEAST + '[hub]\ntoken_fiel = "~/token"\n'))
+    assert caught.value.hint == "did you mean token_file?"
+
+
+def test_the_earlier_name_of_the_endpoint_still_counts(tmp_path: Path) -> None:
+    host = hosts.read_host(written(tmp_path, LEAST + 'hub_endpoint = "http://hub.lan/"\n'))
+    assert host.site["hub"]["endpoint"] == "http://hub.lan"
 
 
 @pytest.mark.parametrize("content", [b"transport = ", b"\xff\xfe", b"a = 1\na = 2\n"])
