@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import Dict, NamedTuple
 
+from .errors import Failed
 from .runtimes.table import Runtime
 from .site import KeySource, Site
 from .untrusted import read_bounded
@@ -47,6 +48,13 @@ def api_key(site: Site, port: int, runtime: str) -> ApiKey:
     """The key of this runtime's server on the port."""
     source = site.key_source(port, runtime)
     return read_key(source) if source else NO_KEY
+
+
+def require_api_key(site: Site, port: int, runtime: str) -> None:
+    """Failed if the host file names a key that cannot be read."""
+    fault = api_key(site, port, runtime).fault
+    if fault:
+        raise Failed("the API key of port %d: %s" % (port, fault), HINT, port=port)
 
 
 def read_key(source: KeySource) -> ApiKey:

@@ -10,6 +10,19 @@ from .runtimes import table as runtimes
 from .runtimes.table import Runtime, Runtimes
 
 
+class KeySource(NamedTuple):
+    """Where the host has the API key of a server: a variable of the login, or a file."""
+
+    variable: str = ""
+    file: str = ""
+
+    @classmethod
+    def from_wire(cls, table: Mapping[str, Any]) -> Optional[KeySource]:
+        """The source that a table of the host file names, None if it names none."""
+        variable, file = table.get("api_key_env") or "", table.get("api_key_file") or ""
+        return cls(variable, os.path.expanduser(file)) if variable or file else None
+
+
 class Slot(NamedTuple):
     """A planned port: the fixed name that clients use, and its planned model (`org/name`), if
     any."""
@@ -18,6 +31,7 @@ class Slot(NamedTuple):
     name: str
     model: Optional[str]
     served_name: str
+    key: Optional[KeySource] = None
 
 
 class HubSettings(NamedTuple):
@@ -89,6 +103,13 @@ class Site(NamedTuple):
             raw=site,
         )
 
+    def key_source(self, port: int, runtime: str) -> Optional[KeySource]:
+        """Where the key of this runtime's server on the port is: the slot's source, else the
+        runtime's, else that of all servers."""
+        slot = self.slots[port].key if port in self.slots else None
+        tables = (self.raw.get("runtimes", {}).get(runtime, {}), self.raw["runtime"])
+        return slot or next(filter(None, map(KeySource.from_wire, tables)), None)
+
     def slot_name(self, port: int) -> Optional[str]:
         return self.slots[port].name if port in self.slots else None
 
@@ -140,7 +161,13 @@ class Site(NamedTuple):
 
 
 def _slot(port: int, slot: Dict[str, Any]) -> Slot:
-    return Slot(port, slot["name"], slot.get("model"), slot.get("served_name") or slot["name"])
+    return Slot(
+        port=port,
+        name=slot["name"],
+        model=slot.get("model"),
+        served_name=slot.get("served_name") or slot["name"],
+        key=KeySource.from_wire(slot),
+    )
 
 
 def log_path(state_dir: str, name: object) -> str:

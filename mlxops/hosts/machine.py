@@ -56,6 +56,7 @@ def _hub(table: Table, endpoint: str | None) -> dict[str, Any]:
 
 def _runtime(table: Table) -> dict[str, Any]:
     runtime = {
+        **hostfile.key_source(table),
         "name": table.take("name", hostfile.text, "mlx-openai-server"),
         "command": table.take("command", hostfile.command, None),
         "env": table.take("env", hostfile.environment, {}),
@@ -91,6 +92,7 @@ def _slot(table: Table) -> dict[str, Any]:
     if name.isdecimal():
         raise table.error("name", "must not be a number: it could be taken for a port")
     slot = {
+        **hostfile.key_source(table),
         "name": name,
         "model": table.take("model", hostfile.text, None),
         "served_name": table.take("served_name", hostfile.text, name),

@@ -65,13 +65,11 @@ def read(table: Table) -> dict[str, Any]:
 def _row(name: str, table: Table) -> dict[str, Any]:
     if name.split() != [name] or not name.isprintable():
         raise table.error("", "must have a name of one word")
-    built_in = name in RUNTIMES
-    command = table.take("command", hostfile.command, hostfile.REQUIRED if built_in else None)
-    row = (
-        {"command": command}
-        if built_in
-        else {"command": command, **_facts(table, command is not None)}
-    )
+    built_in, key = name in RUNTIMES, hostfile.key_source(table)
+    needs_command = built_in and not key
+    command = table.take("command", hostfile.command, hostfile.REQUIRED if needs_command else None)
+    row = {"command": command, **key}
+    row |= {} if built_in else _facts(table, command is not None)
     table.close()
     return row
 
@@ -179,4 +177,5 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "distribution": hostfile.text,
     "gives_up_s": hostfile.seconds,
     "call_per_connection": hostfile.boolean,
+    "key_variable": hostfile.variable,
 }

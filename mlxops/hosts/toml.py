@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agent.errors import Usage
+from ..agent.runtimes.secrets import secret_options
 from ..agent.wire import values
 from .folders import home
 
@@ -75,6 +76,17 @@ class Table:
 
 def _dotted(*parts: str) -> str:
     return ".".join(part for part in parts if part)
+
+
+def key_source(table: Table) -> dict[str, str]:
+    """Where a table says that the host has the API key of a server; {} if it does not."""
+    found = {
+        "api_key_env": table.take("api_key_env", variable, None),
+        "api_key_file": table.take("api_key_file", home_path, None),
+    }
+    if all(found.values()):
+        raise table.error("api_key_env", "is set beside api_key_file", "keep one of the two")
+    return {key: value for key, value in found.items() if value}
 
 
 def read(path: Path) -> Table:
@@ -145,6 +157,13 @@ def web_address(value: Any) -> str:
     return str(value).rstrip("/")
 
 
+def variable(value: Any) -> str:
+    """The name of an environment variable; the message must not repeat what may be a secret."""
+    if not re.fullmatch(r"[A-Za-z_]\w*", text(value), re.A):
+        raise ValueError('must be the name of an environment variable, such as "STUDIO_API_KEY"')
+    return str(value)
+
+
 def absolute(value: Any) -> str:
     if not text(value).startswith("/"):
         raise ValueError("must be an absolute path")
@@ -206,6 +225,10 @@ def words(value: Any) -> list[str]:
 
 def command(value: Any) -> list[str]:
     """A program and its arguments."""
+    for option in secret_options(words(value)):
+        raise ValueError(
+            f"has {option}, whose value ps would show: use api_key_file or api_key_env"
+        )
     return [program(words(value)[0]), *words(value)[1:]]
 
 

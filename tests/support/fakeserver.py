@@ -116,6 +116,8 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._misbehaves():
             return
+        if not self._authorized():
+            return self._reply(401, {"error": "Unauthorized"})
         pages = {
             "/health": self._health,
             "/v1/models": self._models,
@@ -127,7 +129,17 @@ class Answers(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         if self._misbehaves():
             return
+        if not self._authorized():
+            return self._reply(401, {"error": "Unauthorized"})
         self._chat(request) if self.path == CHAT else self._unknown()
+
+    def _authorized(self) -> bool:
+        """Whether the request has the key, if one is needed there. vllm takes it from VLLM_API_KEY,
+        and only /v1 needs it."""
+        key = switch("api_key") or (PROGRAM.name == "vllm" and os.environ.get("VLLM_API_KEY"))
+        if not key or not self.path.startswith(switch("guarded") or "/v1/"):
+            return True
+        return self.headers.get("Authorization") == f"Bearer {key}"
 
     def _misbehaves(self) -> bool:
         journal("request", path=self.path)

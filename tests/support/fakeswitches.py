@@ -11,6 +11,7 @@ later ones win:
   served_name     answer to this name instead of the one asked for
   hang            true, or a list of paths: requests are accepted and never answered
   status          {path: HTTP status} to answer with; slow_s: wait before every answer
+  api_key         the key that it asks for; guarded: the paths that need it ("/v1/")
   rude            a manner of rudeness to answer everything with
   child           false: a single process, as in older versions, holding own_mb of weights
   child_mb        the weights the child holds

@@ -74,8 +74,14 @@ CLIENT = {
         "agent.wire.child",
     ),
     "bundle": ("agent.wire.bootstrap",),
-    "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
-    "hub": ("agent.errors",),
+    "hosts": (
+        "hosts",
+        "agent.errors",
+        "agent.runtimes.table",
+        "agent.runtimes.secrets",
+        "agent.wire.values",
+    ),
+    "hub": ("hosts", "agent.errors"),
 }
 # The agent's rooms, top floor first: an import goes to a lower floor or stays in its room.
 FLOORS = (
@@ -88,7 +94,7 @@ FLOORS = (
     ("ranks",),
     ("jobs", "models"),
     ("loader",),
-    ("context", "programs"),
+    ("context", "programs", "api_key"),
     ("site",),
     ("runtimes",),
     ("registry", "formats"),
@@ -107,6 +113,7 @@ ROOT_MODULES = {
     "background",
     "untrusted",
     "line_file",
+    "api_key",
 }
 MAX_FILES_PER_ROOM = 12
 # Rooms with a limit of their own, because they grow with the commands.

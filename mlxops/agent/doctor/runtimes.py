@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, Tuple
 
+from ..api_key import HINT, read_key
 from ..context import Context
 from ..errors import MlxopsError, NotDownloadable
 from ..hub import interpreter as hubpython
@@ -15,6 +16,7 @@ from ..load.acceptance import Acceptance
 from ..programs import find as programs
 from ..programs.installed import require_installed
 from ..programs.version import version
+from ..site import KeySource
 from .finding import ERROR, OK, UNKNOWN, WARNING, Finding
 
 MAX_ROWS = 20
@@ -121,3 +123,18 @@ def hub_settings(ctx: Context) -> Iterator[Finding]:
     elif not hub.offline:
         text = "%s answers" % (hub.endpoint or DEFAULT_ENDPOINT)
         yield Finding("hub", OK, text + " with the token of %s" % path if path else text)
+
+
+def api_keys(ctx: Context) -> Iterator[Finding]:
+    """Check that each API key that the host file names can be read, by this account only."""
+    tables = [ctx.site.raw["runtime"], *ctx.site.raw.get("runtimes", {}).values()]
+    tables += ctx.site.raw.get("slots", {}).values()
+    for source in dict.fromkeys(filter(None, map(KeySource.from_wire, tables))):
+        key = read_key(source)
+        if key.fault:
+            yield Finding("api keys", ERROR, key.fault, HINT)
+        elif source.file and readable_by_others(source.file):
+            fix = "on the host: chmod 600 %s" % source.file
+            yield Finding("api keys", WARNING, "other accounts can read %s" % source.file, fix)
+        else:
+            yield Finding("api keys", OK, "%s has a key" % key.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple, Union
 
+from ..api_key import require_api_key
 from ..context import Context
 from ..errors import (
     AssignmentConflict,
@@ -80,6 +81,7 @@ def _plan_model(
     """The plan with what the model needs: its files, its other hosts, memory, and a runtime that
     can build it."""
     request, entry, runtime = plan.request, plan.entry, plan.runtime
+    require_api_key(ctx.site, request.port, runtime.name)
     if remote is not None:
         entry = _with_repo_spelling(entry, remote)
         if remote.config and not request.force:

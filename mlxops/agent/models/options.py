@@ -14,6 +14,7 @@ from ..programs.find import find_command
 from ..programs.installed import MULTIMODAL, Installed, require_installed
 from ..registry.entries import Entry
 from ..registry.init_plan import format_value
+from ..runtimes.secrets import masked
 from ..runtimes.table import Runtime
 from ..site import Site
 from . import harmony
@@ -42,7 +43,8 @@ class Option(NamedTuple):
 
     def to_wire(self) -> Dict[str, Any]:
         proposed = {"proposed": self.proposed} if self.proposed else {}
-        return {"value": self.value, "from": self.source, **proposed}
+        value = masked(self.value) if isinstance(self.value, (list, tuple)) else self.value
+        return {"value": value, "from": self.source, **proposed}
 
 
 class LaunchOptions(NamedTuple):

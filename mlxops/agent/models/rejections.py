@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Tuple
 
 from ..registry.entries import Entry
 from ..runtimes import grammar
+from ..runtimes.secrets import ADVICE, REASON, is_secret
 from ..runtimes.table import HelpFlags, Runtime
 
 FIELDS = ("chat_template", "tool_call_parser", "reasoning_parser")
@@ -60,7 +61,10 @@ def _args(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Reject
     rejections = []
     ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
     for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
-        if flag in ours:
+        if is_secret(flag):
+            text = "%s cannot be used in args: %s; %s" % (flag, REASON, ADVICE)
+            rejections.append(Rejection("args", flag, text))
+        elif flag in ours:
             rejections.append(
                 Rejection("args", flag, "%s cannot be used in args: mlxops sets it" % flag)
             )

@@ -43,6 +43,7 @@ CHECKS: Mapping[str, Check] = {
     "port locks": locks.port_locks,
     "runtime": servers.runtime,
     "entries": servers.entries,
+    "api keys": servers.api_keys,
     "huggingface_hub": servers.hub,
     "hub": servers.hub_settings,
     "disk": machine.disk,

@@ -17,6 +17,7 @@ from ..models.options import find_installed
 from ..registry import resolve
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry, coerce
+from ..runtimes.secrets import refuse_secrets
 from ..slots.intent import plan_warnings
 from ..storage.judge import Item
 from ..storage.prune import prune_items, require_unused
@@ -34,6 +35,7 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         hint = mlxops_command("rename", name, given["name"] or "NEW")
         raise Usage("the name of an entry cannot be set", hint, key="name")
     changes = {key: parse_field(ctx, key, value) for key, value in given.items()}
+    refuse_secrets(changes.get("args") or ())
     changed = _changed(ctx, known, changes, given)
     if set(changes) & set(CHECKED):
         require_acceptable(ctx, known, changed)

@@ -19,6 +19,7 @@ from ..registry import init_plan as intake
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import CachedModel, Change, Running, Slots
 from ..registry.lock import describe_holder
+from ..runtimes.secrets import masked
 from ..servers.unrecorded import record_unrecorded
 from .rows import change_row
 
@@ -29,6 +30,10 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = ctx.store.read()
     ctx.client.emit("phase", phase="scan", message="scanning %s" % ctx.site.hf_home)
     models, evidence = _models(ctx), observe_ports(ctx, registry, ctx.site.ports)
+    for one in evidence.values():
+        if one.answer.refusal:
+            text = "port %d: %s" % (one.port, one.answer.refusal)
+            ctx.client.emit("warning", message=text)
     running = [
         _running(port_evidence, port_evidence.proven[0])
         for port_evidence in evidence.values()
@@ -162,7 +167,7 @@ def _running(evidence: PortEvidence, server: Server) -> Running:
     record: Dict[str, Any] = {
         "pid": launcher.pid,
         "start_time": launcher.start_time,
-        "argv": list(launcher.argv),
+        "argv": masked(launcher.argv),
         "launched_at": now(),
         "launched_by": "adopted",
         "family": family_record(server.processes, launcher),

@@ -16,6 +16,7 @@ from ..ports.portname import find_slot
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import Change, apply, free_name
+from ..runtimes.secrets import refuse_secrets
 from ..slots.intent import plan_warnings
 from .rows import change_row
 
@@ -64,6 +65,7 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
     if args.get("slot") is not None:
         fields["slot"] = ctx.site.require_port(args["slot"])
     if args.get("args"):
+        refuse_secrets(list(args["args"]))
         fields["args"] = list(args["args"])
     if args.get("hosts"):
         fields["hosts"] = parse_hosts(list(args["hosts"]))

@@ -13,6 +13,7 @@ from ..ports.expected import edit_warnings
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry
 from ..registry.init_plan import Change
+from ..runtimes.secrets import masked
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
@@ -36,7 +37,7 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
         "files": files,
         "problem": problem,
         **{key: entry.text(key) for key in TEXT},
-        "args": list(entry.args),
+        "args": masked(entry.args),
     }
 
 

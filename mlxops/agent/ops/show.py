@@ -18,6 +18,7 @@ from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of
+from ..runtimes.secrets import masked
 from .port_rows import port_row
 from .rows import entry_row, fault_fields
 
@@ -85,7 +86,8 @@ def _entry(ctx: Context, entry: Entry) -> Dict[str, Any]:
     if row["files"] == "ok":
         row = {**row, **_damage(os.path.expanduser(str(entry.cache_path)))}
     slot_name = ctx.site.slot_name(entry.slot) if entry.slot else None
-    return {**row, "slot_name": slot_name, **entry.fields}
+    args = {"args": row["args"]} if entry.args else {}
+    return {**row, "slot_name": slot_name, **entry.fields, **args}
 
 
 def _damage(path: str) -> Dict[str, Any]:
@@ -127,4 +129,5 @@ def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:
         return None
     launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
-    return list(runtimes.argv(there.runtime, there.command, launch, there.flags, template))
+    words = runtimes.argv(there.runtime, there.command, launch, there.flags, template)
+    return masked(words)

@@ -27,6 +27,7 @@ from ..ports.survey import PortSurvey, survey
 from ..ranks import other_hosts
 from ..registry.action import Action
 from ..registry.entries import Registry
+from ..runtimes.secrets import masked
 from ..servers.current_state import interrupted_error
 from ..servers.vacate import describe_occupants, stop_occupants
 from ..site import log_path
@@ -163,7 +164,9 @@ def _row(port_survey: PortSurvey, state: str, changed: bool, began: float) -> Di
         "changed": changed,
         "pid": port_survey.server.process.pid if port_survey.server else None,
         "model": _label(stranger.invocation.model) if stranger else None,
-        "command": " ".join(stranger.process.argv)[:MAX_COMMAND_LENGTH] if stranger else None,
+        "command": " ".join(masked(stranger.process.argv))[:MAX_COMMAND_LENGTH]
+        if stranger
+        else None,
         "forgot": [],
         "left": [],
         "duration_s": round(time.monotonic() - began, 3),

@@ -11,6 +11,7 @@ import os
 import time
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..api_key import NO_KEY, REFUSED, ApiKey
 from ..procs import Listener
 from ..registry.entries import Entry
 from . import probe
@@ -48,7 +49,13 @@ class AnswerCache(NamedTuple):
     def store(self, port: int, who: List[List[Any]], answer: HttpAnswer) -> None:
         """Keep a good answer for the next look; other answers are not kept, so that they are
         requested again."""
-        if not who or answer.health != 200 or answer.chats is False or answer.error:
+        if (
+            not who
+            or answer.health != 200
+            or answer.chats is False
+            or answer.error
+            or answer.refusal
+        ):
             return
         fields = {"models": answer.models[:MAX_NAMES], "chats": answer.chats}
         path = self._path(port)
@@ -86,13 +93,14 @@ HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 
 class PortQuery(NamedTuple):
     """One port to query, at the first of its addresses that accepts connections. `processes`: those
-    that listen there."""
+    that listen there. `key`: to send, none for a listener that may be a stranger's."""
 
     port: int
     addresses: Tuple[str, ...]
     servers: Tuple[Server, ...]
     entries: Tuple[Entry, ...]
     processes: List[List[Any]]
+    key: ApiKey = NO_KEY
 
     def run(self, recall: AnswerCache) -> HttpAnswer:
         address = _reachable(self.port, self.addresses)
@@ -108,11 +116,21 @@ class PortQuery(NamedTuple):
     def _query(self, address: str, recall: AnswerCache) -> HttpAnswer:
         # Runtimes with a fixed model name list nothing useful there, and may log a traceback.
         models = not (self.servers and self.servers[0].invocation.runtime.client_model)
-        answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
+        answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models, self.key)
         if answer.health == 200 and unproven(self.servers, self.entries):
-            answer = answer._replace(chats=_chats(address, self.port, self.servers[0]))
+            answer = self._chatted(address, answer)
         recall.store(self.port, self.processes, answer)
         return answer
+
+    def _chatted(self, address: str, answer: HttpAnswer) -> HttpAnswer:
+        call = self.servers[0].invocation
+        name = call.runtime.client_model or call.served_name or ""
+        try:
+            status = probe.chat(address, self.port, name, HTTP_TIMEOUT_S, self.key).status
+        except Exception:  # as in probe.ask: a malformed answer counts as none
+            return answer._replace(chats=False)
+        refusal = self.key.refusal(status) if status in REFUSED else ""
+        return answer._replace(chats=status == 200, refusal=refusal)
 
 
 def unproven(servers: Sequence[Server], entries: Sequence[Entry]) -> bool:
@@ -120,14 +138,6 @@ def unproven(servers: Sequence[Server], entries: Sequence[Entry]) -> bool:
     did."""
     early = bool(servers) and servers[0].invocation.runtime.listens_early
     return bool(early and entries and entries[0].process and "ready_at" not in entries[0].process)
-
-
-def _chats(address: str, port: int, server: Server) -> bool:
-    name = server.invocation.runtime.client_model or server.invocation.served_name or ""
-    try:
-        return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
-    except Exception:  # as in probe.ask: a malformed answer counts as none
-        return False
 
 
 def _reachable(port: int, where: Sequence[str]) -> str:

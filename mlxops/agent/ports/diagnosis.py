@@ -6,6 +6,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import utc
 from ..registry.entries import Entry
+from ..runtimes.secrets import masked
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import Expected, PortEvidence, Server
 
@@ -148,10 +149,11 @@ def _answering(evidence: PortEvidence, server: Optional[Server]) -> Tuple[str, s
     early = server is not None and server.invocation.runtime.listens_early
     if early and evidence.answer.health == 503:
         return "failed", "the server answers 503: its model failed to load"
+    if evidence.answer.refusal:
+        return "ready", evidence.answer.refusal
     if evidence.answer.health is None:
-        return "unresponsive", _MUTE % (
-            TIMED_OUT if "timed out" in evidence.answer.error else evidence.answer.error
-        )
+        error = evidence.answer.error
+        return "unresponsive", _MUTE % (TIMED_OUT if TIMED_OUT in error else error)
     if evidence.answer.health != 200:
         return "unresponsive", "/health returns status %d" % evidence.answer.health
     if evidence.answer.chats is False:
@@ -322,6 +324,10 @@ def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
         yield "it answers to %s, but the slot's name is %s" % (call.served_name, served_name)
 
 
+def _shown(flag: str, value: str) -> str:
+    return " ".join(masked([word for word in (flag, value) if word]))
+
+
 def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
     """Arguments in the entry's `args` that the server lacks or has with other values.
 
@@ -331,13 +337,13 @@ def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
     for flag, value in expected.items():
         if call.flags.get(flag) != value:
             had = (
-                "with %s %s" % (flag, call.flags[flag])
+                "with " + _shown(flag, call.flags[flag])
                 if flag in call.flags
                 else "without %s" % flag
             )
             yield "it runs %s, but the entry's args say %s" % (
                 had,
-                " ".join(filter(None, (flag, value))),
+                _shown(flag, value),
             )
     for flag in extra_flags(call) if ours else ():
         if flag not in expected:

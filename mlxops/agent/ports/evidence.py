@@ -16,7 +16,8 @@ class HttpAnswer(NamedTuple):
     /health, None without an answer.
 
     `models`: ids of /v1/models. `chats`: whether a chat was answered, None if none was sent.
-    `latency_ms`: of /health; for a cached answer, the server's reaction time now."""
+    `latency_ms`: of /health; for a cached answer, the server's reaction time now. `refusal`: that
+    it wants another API key, in words."""
 
     reached: bool
     health: Optional[int] = None
@@ -24,6 +25,7 @@ class HttpAnswer(NamedTuple):
     chats: Optional[bool] = None
     latency_ms: Optional[float] = None
     error: str = ""
+    refusal: str = ""
 
 
 NO_ANSWER = HttpAnswer(reached=False)

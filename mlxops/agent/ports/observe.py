@@ -16,6 +16,7 @@ from typing import (
     Tuple,
 )
 
+from ..api_key import NO_KEY, ApiKey, api_key
 from ..errors import Failed
 from ..procs import Listener, Process, Procs, Unobservable, ancestors, tree
 from ..ranks import other_hosts
@@ -102,7 +103,7 @@ def observe(
         answers = sources.answers(snapshot, servers)
     else:
         cache = AnswerCache(site.state_dir, use_cache)
-        answers = _query_all(ports, snapshot, servers, registry, site.probe_address, cache)
+        answers = _query_all(ports, snapshot, servers, registry, site, cache)
     foreign = foreign_servers(snapshot.processes, site.runtimes)
     snapshot = _with_late_listeners(procs, snapshot, answers)
     # A lock that was taken during the look makes it outdated: check before and after.
@@ -297,7 +298,7 @@ def _query_all(
     snapshot: Snapshot,
     servers: Mapping[int, Tuple[Server, ...]],
     registry: Registry,
-    address: str,
+    site: Site,
     recall: AnswerCache,
 ) -> Dict[int, HttpAnswer]:
     """Query many ports at once: a refused connection takes microseconds, a full queue takes
@@ -305,7 +306,7 @@ def _query_all(
     answers: Dict[int, HttpAnswer] = {}
     queries: Dict[int, Callable[[], HttpAnswer]] = {}
     for port in ports:
-        where = candidate_addresses(port, snapshot.listeners or (), address)
+        where = candidate_addresses(port, snapshot.listeners or (), site.probe_address)
         if any(ln.port == port for ln in snapshot.listeners or ()) or any(
             probe.accepts_connection(a, port, 1.0) for a in where
         ):
@@ -315,11 +316,21 @@ def _query_all(
                 servers=servers.get(port, ()),
                 entries=registry.holders(port),
                 processes=answering_processes(snapshot, port, servers),
+                key=_key(site, snapshot, port, servers.get(port, ())),
             )
             queries[port] = partial(one.run, recall)
         else:
             answers[port] = HttpAnswer(reached=False)
     return {**answers, **probe.call_all(queries)}
+
+
+def _key(site: Site, snapshot: Snapshot, port: int, servers: Tuple[Server, ...]) -> ApiKey:
+    """The key of the port's server; none unless every listener is shown to be its own."""
+    own = {p.pid for server in servers for p in server.processes}
+    listening = {ln.pid for ln in snapshot.listeners_on(port) or ()}
+    if not listening or not listening <= own:
+        return NO_KEY
+    return api_key(site, port, servers[0].invocation.runtime.name)
 
 
 def answering_processes(

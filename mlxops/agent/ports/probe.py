@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
+from ..api_key import NO_KEY, REFUSED, ApiKey
 from ..background import CHECK_INTERVAL_S, BackgroundCall, Value
 from ..clock import Deadline
 from .evidence import NO_ANSWER, HttpAnswer
@@ -74,8 +75,8 @@ class CancellableRequest:
     """One HTTP request that can be cancelled from another thread, because a server may send bytes
     forever."""
 
-    def __init__(self, address: str, port: int, timeout: float) -> None:
-        self._where, self._timeout = (address, port), timeout
+    def __init__(self, address: str, port: int, timeout: float, key: ApiKey = NO_KEY) -> None:
+        self._where, self._timeout, self._key = (address, port), timeout, key
         self._socket: Optional[socket.socket] = None
 
     def send(
@@ -94,7 +95,7 @@ class CancellableRequest:
                 "GET" if body is None else "POST",
                 path,
                 payload,
-                {"Content-Type": "application/json"},
+                {"Content-Type": "application/json", **self._key.headers},
             )
             with link.getresponse() as answer:
                 return read(answer)
@@ -128,11 +129,16 @@ def run_request(
 
 
 def request(
-    address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None
+    address: str,
+    port: int,
+    path: str,
+    timeout: float,
+    body: Optional[Dict[str, Any]] = None,
+    key: ApiKey = NO_KEY,
 ) -> Reply:
     """Send one HTTP request; raises OSError (TimeoutError included) or
     http.client.HTTPException."""
-    line = CancellableRequest(address, port, timeout)
+    line = CancellableRequest(address, port, timeout, key)
     return run_request(line, timeout, lambda: line.send(path, body, read_reply))
 
 
@@ -170,18 +176,25 @@ def reaction_time_ms(address: str, port: int, timeout: float) -> Optional[float]
     return round((time.monotonic() - began) * 1000, 1)
 
 
-def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAnswer:
+def ask(
+    address: str, port: int, timeout: float, models: bool = True, key: ApiKey = NO_KEY
+) -> HttpAnswer:
     """The answers to /health and, with `models`, to /v1/models."""
     if not accepts_connection(address, port, min(timeout, 1.0)):
         return NO_ANSWER
     began = time.monotonic()
     answer = HttpAnswer(reached=True)
     try:
-        answer = answer._replace(health=request(address, port, "/health", timeout).status)
+        answer = answer._replace(health=request(address, port, "/health", timeout, key=key).status)
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
+        if answer.health in REFUSED:
+            return answer._replace(refusal=key.refusal(answer.health))
         if not models:
             return answer
-        return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).json))
+        reply = request(address, port, "/v1/models", timeout, key=key)
+        if reply.status in REFUSED:
+            return answer._replace(refusal=key.refusal(reply.status))
+        return answer._replace(models=model_ids(reply.json))
     except (RuntimeError, MemoryError):
         raise  # no thread or memory on this host; not about the port
     except Exception as exc:  # http.client raises ValueError and others on malformed answers
@@ -194,7 +207,7 @@ def model_ids(document: Any) -> Tuple[str, ...]:
     return tuple(i[:MAX_NAME_LENGTH] for i in ids[:MAX_MODELS] if isinstance(i, str))
 
 
-def chat(address: str, port: int, model: str, timeout: float) -> Reply:
+def chat(address: str, port: int, model: str, timeout: float, key: ApiKey = NO_KEY) -> Reply:
     """Send a chat of one token with the model name that clients use."""
     messages = [{"role": "user", "content": "ping"}]
     return request(
@@ -203,4 +216,5 @@ def chat(address: str, port: int, model: str, timeout: float) -> Reply:
         "/v1/chat/completions",
         timeout,
         {"model": model, "messages": messages, "max_tokens": 1},
+        key,
     )

@@ -23,7 +23,8 @@ class Runtime(NamedTuple):
     `distribution`: its package. `gives_up_s`: seconds after which it aborts a start.
     `call_per_connection`: an open connection is a request in progress, which a SIGTERM would cut
     off. `runs_ranks`: it can serve one model from several hosts. `mlx_lm`: the mlx-lm beside it
-    builds its models. `has_parser_table`: its parsers are those of the families' table."""
+    builds its models. `has_parser_table`: its parsers are those of the families' table.
+    `key_variable`: the environment variable from which it takes its API key."""
 
     name: str
     default_port: int
@@ -49,6 +50,7 @@ class Runtime(NamedTuple):
     runs_ranks: bool = False
     mlx_lm: bool = False
     has_parser_table: bool = False
+    key_variable: Optional[str] = None
 
 
 Runtimes = Mapping[str, Runtime]
@@ -103,6 +105,7 @@ RUNTIMES: Runtimes = {
             help=("--help=all",),
             worker="VLLM::EngineCore",
             distribution="vllm",
+            key_variable="VLLM_API_KEY",
         ),
     )
 }

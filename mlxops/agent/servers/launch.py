@@ -13,6 +13,7 @@ from ..logs import tail as logtail
 from ..logs.size import truncate_if_large
 from ..procs import Process, Procs
 from ..programs.find import search_path
+from ..runtimes.secrets import masked
 from ..site import log_path, run_folder
 from . import marks
 
@@ -46,7 +47,7 @@ class PendingServer:
         return {
             "pid": self.process.pid,
             "start_time": self.process.start_time,
-            "argv": list(self.argv),
+            "argv": masked(self.argv),
             "launched_at": now(),
             "launched_by": "%s@%s" % (who.get("who", "?"), who.get("from", "?")),
         }

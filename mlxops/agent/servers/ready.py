@@ -7,21 +7,15 @@ import signal
 import time
 from typing import Callable, NamedTuple, Optional, Tuple
 
+from ..api_key import HINT, NO_KEY, REFUSED, ApiKey
 from ..background import BackgroundCall
 from ..clock import Deadline, wait_for
-from ..context import Context
-from ..errors import Failed, NotReady, free_bytes
-from ..jobs.job import Job
-from ..logs.tail import FollowedFile, TailStart, open_log
-from ..models import cache as hfcache
+from ..errors import NotReady, free_bytes
 from ..ports import probe, process_owner
 from ..ports.observe import Snapshot, find_servers, scan
-from ..procs import Procs, Unobservable, tree
-from ..ranks.other_hosts import shard_count
-from ..registry.entries import Entry
+from ..procs import Procs, tree
 from ..runtimes.log_errors import last_error
 from ..runtimes.table import Runtime
-from ..site import log_path
 from ..verify.chat import Endpoint
 from ..verify.checks import IDENTITY, RAW_TAGS
 from ..verify.verification import (
@@ -41,12 +35,8 @@ RECHECK_S = 1.0
 EXIT_WAIT_S = 0.3
 # With less free space, the log may already be incomplete.
 MIN_LOG_ROOM_BYTES = 64 << 10
-# Below this, the server program itself uses as much memory as the model.
-MIN_WEIGHTS_BYTES = 1 << 30
 # A message may list every tensor of a model.
 MAX_CAUSE_LINES = 5000
-# Lines of a log that is written without a pause.
-MAX_LINES_AT_ONCE = 200
 ADDRESS_IN_USE = "address already in use"
 
 
@@ -67,6 +57,7 @@ class StartingServer(NamedTuple):
     began: float
     require_clean_output: bool = False
     entry: str = ""
+    key: ApiKey = NO_KEY
 
     @property
     def subject(self) -> str:
@@ -104,7 +95,7 @@ def wait_ready(
     _check_owner(procs, start)
     until(lambda: _healthy(start))
     _check_name(start)
-    subject = Target(Endpoint(start.address, start.port), start.chat_name)
+    subject = Target(Endpoint(start.address, start.port, key=start.key), start.chat_name)
     tokens = LEAK_CHECK_TOKENS if start.require_clean_output else SMOKE_TEST_TOKENS
     chat = BackgroundCall(lambda: smoke_test(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(POLL_INTERVAL_S))
@@ -184,21 +175,31 @@ def _given_up(start: StartingServer) -> str:
 
 def _healthy(start: StartingServer) -> bool:
     try:
-        status = probe.request(start.address, start.port, "/health", 2.0).status
+        status = probe.request(start.address, start.port, "/health", 2.0, key=start.key).status
     except Exception:  # no answer yet
         return False
+    _check_key(start, status)
     if status == 503 and start.runtime.listens_early:
         raise _failure_by_log(start, "answers 503: its model failed to load")
     return status == 200
+
+
+def _check_key(start: StartingServer, status: Optional[int]) -> None:
+    if status in REFUSED:
+        error = _failure(start, "cannot be used: %s" % start.key.refusal(status))
+        error.hint = HINT
+        raise error
 
 
 def _check_name(start: StartingServer) -> None:
     if start.served_name is None:
         return
     try:
-        models = probe.model_ids(probe.request(start.address, start.port, "/v1/models", 5.0).json)
+        reply = probe.request(start.address, start.port, "/v1/models", 5.0, key=start.key)
     except Exception as exc:
         raise _failure(start, "does not list its models: %s" % exc) from exc
+    _check_key(start, reply.status)
+    models = probe.model_ids(reply.json)
     if start.served_name not in models:
         raise _failure(
             start,
@@ -217,6 +218,7 @@ def _shown_by(
         # more.
         wait_for(lambda: start.pending.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
+        _check_key(start, getattr(exc, "status", None))
         text = "does not answer a chat: %s" % (exc or type(exc).__name__)
         raise _failure_by_log(start, text) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
@@ -294,57 +296,3 @@ def _failure_by_log(start: StartingServer, what: str, or_line: bool = False) -> 
         )
         error.fields["cause"] = cause
     return error
-
-
-class LoadingReport:
-    """Sends the progress of one start, each time it is called. A context that closes the log."""
-
-    def __init__(self, ctx: Context, job: Job, entry: Optional[Entry], pid: int) -> None:
-        self._ctx, self._job, self._pid = ctx, job, pid
-        weights = hfcache.weights_bytes(entry.cache_path) if entry else None
-        own = weights // shard_count(entry) if weights and entry else 0
-        self._weights = own if own >= MIN_WEIGHTS_BYTES else None
-        self._log: Optional[FollowedFile] = None
-        try:
-            log = open_log(log_path(ctx.site.state_dir, job.port))
-            self._log = FollowedFile(log, TailStart(0, 0))
-        except (OSError, Failed):
-            pass
-
-    def __enter__(self) -> LoadingReport:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._send_log()
-        if self._log is not None:
-            self._log.close()
-
-    def begin(self, estimate: StartupEstimate) -> None:
-        usual = estimate.expected_s
-        text = "" if usual is None else ", usually %.0f s" % usual
-        self._job.phase(
-            "wait",
-            "waiting for the server" + text,
-            usual_s=usual,
-            limit_s=estimate.timeout_s,
-        )
-
-    def __call__(self) -> None:
-        self._send_log()
-        used = self._used_bytes()
-        if used is not None and self._weights:
-            done = min(used, self._weights)
-            self._job.emit("progress", phase="wait", done=done, total=self._weights)
-
-    def _used_bytes(self) -> Optional[int]:
-        try:
-            processes = self._ctx.procs.processes()
-            return self._ctx.procs.footprint(tree(processes, self._pid))
-        except Unobservable:
-            return None
-
-    def _send_log(self) -> None:
-        """Send the new lines to the client only: the log itself keeps them."""
-        lines = self._log.more(os.devnull) if self._log is not None else []
-        for line in lines[-MAX_LINES_AT_ONCE:]:
-            self._ctx.client.emit("log", port=self._job.port, line=line)

@@ -7,11 +7,13 @@ import time
 from functools import partial
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..api_key import ApiKey, api_key
 from ..clock import Deadline, now, wait_for
 from ..context import Context
 from ..errors import AssignmentConflict, is_resource_shortage, to_mlxops_error
 from ..jobs.disk_space import DiskReservation
 from ..jobs.job import Job
+from ..logs.loading import LoadingReport
 from ..models.defaults import unset_keys
 from ..ports.observe import family_record, find_servers
 from ..procs import tree
@@ -30,7 +32,7 @@ from .launch import (
     prepare_files,
     prepare_files_or_discard,
 )
-from .ready import LoadingReport, StartingServer, wait_ready
+from .ready import StartingServer, wait_ready
 from .startup_time import StartupEstimate, record_start
 from .stop import StopTarget, stop, stop_target
 
@@ -123,7 +125,11 @@ def restart_server(
 def _start(
     ctx: Context, job: Job, spec: ServerSpec, options: StartOptions, remote: RemoteStart
 ) -> StartedServer:
-    env = {**ctx.site.server_env, **remote.environment(ctx.site.state_dir, spec.port)}
+    env = {
+        **ctx.site.server_env,
+        **remote.environment(ctx.site.state_dir, spec.port),
+        **_key(ctx, spec).environment(spec.runtime),
+    }
     pending = launch_in(ctx.procs, spec.argv, env, _place(ctx, job, spec, options))
     try:
         record = {**pending.record(ctx.who), **remote.record(), **spec.kept_record}
@@ -132,7 +138,7 @@ def _start(
         pending.release()
         began = time.monotonic()
         with LoadingReport(ctx, job, spec.entry, pending.process.pid) as report:
-            report.begin(options.estimate)
+            report.begin(options.estimate.expected_s, options.estimate.timeout_s)
             proof = wait_ready(
                 ctx.procs,
                 _starting_server(ctx, spec, pending, began),
@@ -207,7 +213,12 @@ def _starting_server(
         began=began,
         require_clean_output=spec.require_clean_output,
         entry=spec.entry.name if spec.entry else "",
+        key=_key(ctx, spec),
     )
+
+
+def _key(ctx: Context, spec: ServerSpec) -> ApiKey:
+    return api_key(ctx.site, spec.port, spec.runtime.name)
 
 
 def _assign(ctx: Context, spec: ServerSpec, record: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
+from ..api_key import NO_KEY, REFUSED, ApiKey
 from ..background import Value
 from ..errors import MlxopsError
 from ..ports import probe
@@ -61,11 +62,12 @@ class Endpoint(NamedTuple):
     port: int
     check: Callable[[], None] = lambda: None
     fair_timeout_s: float = FAIR_TIMEOUT_S
+    key: ApiKey = NO_KEY
 
     def chat(self, asked: ChatRequest, timeout: float) -> Completion:
         """The complete answer; NoCompletion if there is none."""
         reply = self._post(asked.body(False), timeout, probe.read_reply)
-        _need(reply)
+        _need(reply, self.key)
         if len(reply.body) >= probe.MAX_REPLY_BYTES:
             raise NoCompletion("the answer is longer than %d KiB" % (probe.MAX_REPLY_BYTES >> 10))
         return from_document(parse_json(reply.body))
@@ -73,13 +75,15 @@ class Endpoint(NamedTuple):
     def stream_chat(self, asked: ChatRequest, timeout: float) -> Completion:
         """The assembled answer of a stream; NoCompletion if there is none."""
         began = time.monotonic()
-        return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
+        return self._post(
+            asked.body(True), timeout, lambda answer: _joined(answer, began, self.key)
+        )
 
     def _post(
         self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]
     ) -> Value:
         # The line's own patience comes second: what it raises has another type in Python 3.9.
-        line = probe.CancellableRequest(self.address, self.port, timeout + 1)
+        line = probe.CancellableRequest(self.address, self.port, timeout + 1, self.key)
         try:
             return probe.run_request(line, timeout, lambda: line.send(PATH, body, read), self.check)
         except (NoCompletion, MlxopsError):
@@ -100,15 +104,17 @@ def try_chat(call: Callable[[], Completion]) -> Outcome:
         return exc
 
 
-def _need(reply: probe.Reply) -> None:
+def _need(reply: probe.Reply, key: ApiKey) -> None:
+    if reply.status in REFUSED:
+        raise NoCompletion(key.refusal(reply.status), reply.status)
     if reply.status != 200:
         raise NoCompletion("HTTP status %d: %s" % (reply.status, excerpt(reply.body)), reply.status)
 
 
-def _joined(answer: HTTPResponse, began: float) -> Completion:
+def _joined(answer: HTTPResponse, began: float, key: ApiKey) -> Completion:
     if answer.status != 200 or "event-stream" not in (answer.getheader("Content-Type") or ""):
         reply = probe.read_reply(answer)
-        _need(reply)
+        _need(reply, key)
         raise NoCompletion("the answer is not a stream: %s" % excerpt(reply.body))
     joined = StreamAssembler(began)
     for line in _lines(answer):

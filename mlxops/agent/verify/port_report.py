@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
+from ..api_key import api_key
 from ..context import Context
 from ..errors import Failed
 from ..ports.answers import server_address
@@ -122,7 +123,12 @@ def _subject(
         return bool(call.flags.get(getattr(runtime, key) or "") or (entry and entry.text(key)))
 
     return Target(
-        Endpoint(server_address(evidence, ctx.site.probe_address), evidence.port, ctx.client.check),
+        Endpoint(
+            server_address(evidence, ctx.site.probe_address),
+            evidence.port,
+            ctx.client.check,
+            key=api_key(ctx.site, evidence.port, runtime.name),
+        ),
         runtime.client_model or call.served_name or call.model,
         checks_names=runtime.client_model is None and call.served_name is not None,
         tools=parses("tool_call_parser"),

@@ -121,6 +121,21 @@ def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int
         (LEAST + "[hub]\noffline = 1\n", "hub.offline"),
         (LEAST + "hub = 3\n", "studio.hub"),
         ("hub = 3\n" + LEAST, "hub"),
+        (LEAST + '[runtime]\napi_key_env = "sk-local-123"\n', "runtime.api_key_env"),
+        (LEAST + '[runtime]\napi_key_file = "key"\n', "runtime.api_key_file"),
+        (LEAST + '[runtime]\napi_key = "sk-local-123"\n', "runtime.api_key"),
+        (
+            LEAST + '[runtime]\napi_key_env = "A"\napi_key_file = "~/key"\n',
+            "runtime.api_key_env",
+        ),
+        (
+            LEAST + '[runtime]\ncommand = ["/bin/vllm", "--api-key", "sk-1"]\n',
+            "runtime.command",
+        ),
+        (
+            LEAST + '[slots.8100]\nname = "a"\napi_key_file = 3\n',
+            "slots.8100.api_key_file",
+        ),
         (
             LEAST + 'hub_endpoint = "http://a"\n[hub]\nendpoint = "http://b"\n',
             "hub.endpoint",
