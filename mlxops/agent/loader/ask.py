@@ -11,10 +11,12 @@ from ..context import Context
 from ..programs.environment import runtime_interpreters
 from ..programs.find import answer_path, fingerprint, read_answer, save_answer
 from ..runtimes.table import Runtime
-from ..wire.bootstrap import read_part
 from .description import Description, description_of
-from .process import CHILD, Answer, ask_child
+from .process import Answer, ask_child, child_text
 from .source import Source
+
+# A stage of the child -> the field that says why it failed.
+_ERRORS = {"model": "refusal", "tokenizer": "tokenizer_error", "template": "template_error"}
 
 
 def describe(
@@ -24,23 +26,24 @@ def describe(
     source: Source,
     *,
     remote_code: bool = False,
+    template: str = "",
 ) -> Optional[Description]:
-    """What the loader says of the model; None if this host has no loader to ask, or it gives no
-    answer.
+    """What the loader says of the model; None if there is no loader to ask on this host.
 
     `command`: the words that start the runtime. `remote_code`: the model's own Python may run, as
-    with --trust-remote-code. Takes 1 to 3 s, unless the answer is in the state folder."""
-    path = _answer_path(ctx, runtime, command, source, remote_code)
-    if not path:
-        return None
-    kept = _read(path)
-    if kept is not None:
+    with --trust-remote-code. `template`: the text of the chat template that the server is given.
+    Takes 1 to 3 s, unless the answer is in the state folder."""
+    wanted = {"remote_code": remote_code, "template": template}
+    path = _answer_path(ctx, runtime, command, source, wanted)
+    kept = _read(path) if path else None
+    python = _interpreter(command)
+    if kept is not None or not path or not python:
         return kept
-    python, config = _interpreter(command), source.config()
-    if not python or config is None:
-        return None
+    config = source.config()
+    if config is None:
+        return Description("", failure="config.json is missing, or is not a regular file")
     ctx.report("asking %s about the model" % runtime.name)
-    answer = ask_child(ctx, python, {**source.request(), "remote_code": remote_code})
+    answer = ask_child(ctx, python, {**source.request(), **wanted})
     if answer is None or not answer.fields.get("program"):
         return None
     if not answer.stage:
@@ -55,14 +58,20 @@ def recall(
     source: Source,
     *,
     remote_code: bool = False,
+    template: str = "",
 ) -> Optional[Description]:
     """The answer of an earlier `describe`, None if there is none. Starts nothing."""
-    path = _answer_path(ctx, runtime, command, source, remote_code)
+    wanted = {"remote_code": remote_code, "template": template}
+    path = _answer_path(ctx, runtime, command, source, wanted)
     return _read(path) if path else None
 
 
 def _answer_path(
-    ctx: Context, runtime: Runtime, command: Sequence[str], source: Source, remote_code: bool
+    ctx: Context,
+    runtime: Runtime,
+    command: Sequence[str],
+    source: Source,
+    wanted: Mapping[str, object],
 ) -> str:
     """The file of the cached answer; "" if there is nothing to ask, or to ask about."""
     if not runtime.mlx_lm or not command:
@@ -71,8 +80,9 @@ def _answer_path(
         identity = source.identity()
     except OSError:
         return ""
-    digest = hashlib.sha256(read_part(CHILD))
-    digest.update(("\0%s\0%s" % (remote_code, identity)).encode("utf-8", "surrogateescape"))
+    digest = hashlib.sha256(b"".join(child_text()))
+    text = "\0%s\0%s" % (json.dumps(wanted, sort_keys=True), identity)
+    digest.update(text.encode("utf-8", "surrogateescape"))
     return answer_path(ctx.site.state_dir, fingerprint([*command, digest.hexdigest()]))
 
 
@@ -91,6 +101,10 @@ def _interpreter(command: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _with_failure(answer: Answer) -> Mapping[str, object]:
-    """The fields of an answer that broke off, with what that means for the model."""
-    why = "loading it " + answer.why
-    return {**answer.fields, "refusal": why} if answer.stage == "model" else answer.fields
+    """The fields of an answer, with the reason if it broke off."""
+    if not answer.stage:
+        return answer.fields
+    why = {"failure": "%s: the loader %s" % (answer.stage, answer.why)}
+    # A time limit may be the fault of a busy machine.
+    field = "" if answer.timed_out else _ERRORS.get(answer.stage, "")
+    return {**answer.fields, **why, **({field: "the loader " + answer.why} if field else {})}

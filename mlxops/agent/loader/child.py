@@ -1,23 +1,32 @@
 """The child process that asks mlx-lm about one model, under the runtime's interpreter.
 
 stdin: one JSON request line, then nothing; end of file ends this process at once. stdout: JSON
-lines: {"stage": NAME} before each stage, then fields of the description; {"end": true} last. No
+lines: {"stage": NAME} before each stage, and fields of the description; {"end": true} last. No
 weights are read and no array is evaluated. Run as text, never as a script."""
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
+import glob
+import inspect
+import io
 import json
 import os
 import resource
 import signal
 import sys
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
 
-CHUNK, STEP, ODD = 2048, 256, 300
-# Tokens in the cache after each chunk of a prompt, the last of which checks the shape.
-AT = (CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK + 904)
-# The faults of a config; a lack of MLX or of the machine raises other errors.
+
+class TooSlow(Exception):
+    """The stage took more of the processor than any model needs."""
+
+
+# What a fault of config.json or of the weights raises; a lack of MLX or of the machine raises other
+# errors.
 REFUSALS = (
     TypeError,
     ValueError,
@@ -25,19 +34,32 @@ REFUSALS = (
     AttributeError,
     IndexError,
     ZeroDivisionError,
+    OverflowError,
     RecursionError,
+    MemoryError,
+    SystemExit,
+    TooSlow,
 )
+MAX_LAYERS = 10_000
+MAX_CPU_S, MAX_TEMPLATE_CPU_S = 6.0, 2.0
 Record = Dict[str, Any]
+
+# The parent sends their text with that of this module.
+cache: Any = sys.modules.get("child_cache")
+speech: Any = sys.modules.get("child_tokenizer")
 
 
 class Wire:
-    """The original stdout of this process, for records only. Everything else prints to stderr."""
+    """The original stdout of this process, for records only. Everything else prints to stderr.
+    `fields`: what was emitted."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", encoding="ascii")
         os.dup2(2, 1)
+        self.fields: Record = {}
 
     def emit(self, **record: Any) -> None:
+        self.fields.update(record)
         self._stream.write(json.dumps(record) + "\n")
         self._stream.flush()
 
@@ -57,142 +79,171 @@ def limit(request: Record) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: request["file_bytes"],
         resource.RLIMIT_AS: request["address_bytes"],
+        resource.RLIMIT_DATA: request["data_bytes"],
     }
     for which, most in bounds.items():
-        hard = resource.getrlimit(which)[1]
-        if hard == resource.RLIM_INFINITY or most < hard:
-            try:
-                resource.setrlimit(which, (most, most))
-            except (OSError, ValueError):
-                continue
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(which, (most, most))
+
+
+@contextlib.contextmanager
+def bounded(seconds: float = MAX_CPU_S) -> Iterator[None]:
+    """TooSlow after so many seconds of computing, which a busy machine does not shorten."""
+
+    def stop(*_: object) -> None:
+        raise TooSlow("not done after %.0f s of computing" % seconds)
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def cause(exc: BaseException) -> str:
     text = " ".join(str(exc).split())[:400]
-    return text if type(exc) is ValueError and text else "%s: %s" % (type(exc).__name__, text)
+    plain = text and type(exc) in (ValueError, TooSlow)
+    return text if plain else "%s: %s" % (type(exc).__name__, text)
 
 
-class Evaluated(Exception):
-    """A model asked for the value of an array that has none."""
-
-
-def keep_lazy(mx: Any) -> None:
-    """Evaluate nothing: an array would take its memory, of a size that the config chooses."""
-
-    def refuse(*_: object) -> None:
-        raise Evaluated
-
-    mx.eval = mx.async_eval = lambda *_: None
-    for name in ("item", "tolist", "__bool__", "__int__", "__float__", "__index__"):
-        if hasattr(mx.array, name):
-            setattr(mx.array, name, refuse)
+def require_sane(config: Record) -> Record:
+    """The config; ValueError for more layers than any model has."""
+    inner = [config.get(k) for k in ("text_config", "llm_config", "language_config")]
+    for part in (config, *(p for p in inner if isinstance(p, dict))):
+        for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"):
+            if type(part.get(key)) is int and part[key] > MAX_LAYERS:
+                raise ValueError("%s is %d" % (key, part[key]))
+    return config
 
 
 def build(config: Record) -> Any:
+    """The model with lazy random weights, of the type that the config gives."""
+    import mlx.core as mx
     from mlx_lm.utils import _get_classes
 
-    classes = _get_classes(config=config)
-    return classes[0](classes[1].from_dict(config))
-
-
-def set_dtype(model: Any, config: Record) -> None:
-    """Give the lazy parameters the type that the weights have: they begin as float32."""
-    import mlx.core as mx
-
+    try:
+        classes = _get_classes(config=config)
+    except AttributeError as exc:
+        raise ValueError("Model type %s not supported." % config["model_type"]) from exc
+    model = classes[0](classes[1].from_dict(config))
     inner = [config.get(k) for k in ("text_config", "llm_config", "language_config")]
     texts = [config, *(part for part in inner if isinstance(part, dict))]
     words = [part.get(key) for part in texts for key in ("torch_dtype", "dtype")]
     known = [w for w in words if w in ("float32", "float16", "bfloat16")]
+    # They begin as float32.
     model.set_dtype(getattr(mx, known[0] if known else "bfloat16"))
+    model.eval()
+    return model
 
 
-def leaves(cache: Any) -> Iterator[Any]:
-    parts = cache if isinstance(cache, (list, tuple)) else getattr(cache, "caches", None)
-    if isinstance(parts, (list, tuple)):
-        for part in parts:
-            yield from leaves(part)
-    elif cache is not None:
-        yield cache
+def refusal_of(work: Any) -> Tuple[Any, str]:
+    """The result of `work`, or None and the words of mlx-lm against it."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), bounded():
+            return work(), ""
+    except REFUSALS as exc:
+        printed = " ".join(said.getvalue().split())[:400]
+        return None, printed if isinstance(exc, SystemExit) and printed else cause(exc)
 
 
-def nbytes(cache: Any) -> int:
-    size = getattr(cache, "nbytes", None)
-    return size if isinstance(size, int) else 0
+def load_lazily(request: Record) -> Any:
+    """The model as the server loads it, with weights that are not read beyond their headers."""
+    from mlx_lm.utils import load_model
+
+    more = {}
+    if "trust_remote_code" in inspect.signature(load_model).parameters:
+        more["trust_remote_code"] = request["remote_code"]
+    return load_model(Path(request["path"]), lazy=True, strict=True, **more)[0]
 
 
-Sizes = List[Tuple[int, ...]]
-
-
-def measure(model: Any, ends: Sequence[int]) -> Tuple[List[Any], Sizes]:
-    """The caches of the model, and the most bytes of each up to each of these numbers of
-    tokens."""
+def weight_faults(files: List[str], why: str) -> Dict[str, str]:
+    """`why` the weights cannot be loaded, under the names of the files that it concerns."""
     import mlx.core as mx
+
+    faults: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
+    for file in files:
+        try:
+            tensors: Any = mx.load(file)
+            owners.update(dict.fromkeys(tensors, os.path.basename(file)))
+        except Exception as exc:
+            faults[os.path.basename(file)] = cause(exc)
+    named = {name for tensor, name in owners.items() if tensor in why}
+    return faults or dict.fromkeys(named if len(named) < len(files) else (), why) or {"": why}
+
+
+def describe_model(request: Record, wire: Wire) -> Any:
+    """Emit `refusal`, or `faults` of the weights; return the model, None if there is none."""
+    config, why = refusal_of(lambda: require_sane(json.loads(request["config"])))
+    model, own = None, None if why else config.get("model_file")
+    if why:
+        wire.emit(refusal="config.json: " + why)
+    elif own is not None and not request["remote_code"]:
+        wire.emit(remote_code="config.json names %s as the model's code" % own)
+    elif own is None:
+        model, why = refusal_of(lambda: build(config))
+        if why:
+            wire.emit(refusal=why)
+    may_load = not why and (own is None or request["remote_code"])
+    return load_or_keep(request, wire, model) if request.get("path") and may_load else model
+
+
+def load_or_keep(request: Record, wire: Wire, model: Any) -> Any:
+    """The model with the types of its weights; the one built from its config if they are faulty."""
+    files = glob.glob(os.path.join(glob.escape(request["path"]), request["weights"]))
+    try:
+        loaded, why = refusal_of(lambda: load_lazily(request))
+    except (OSError, RuntimeError) as exc:
+        loaded, why = None, cause(exc)
+    except Exception as exc:
+        loaded, why = None, ""
+        print("not loaded: " + cause(exc), file=sys.stderr)
+    if why and files:
+        wire.emit(faults=weight_faults(files, why))
+    return model if loaded is None else loaded
+
+
+def describe_cache(model: Any, wire: Wire) -> None:
     from mlx_lm.models.cache import make_prompt_cache
 
-    cache = make_prompt_cache(model)
-    rows: List[List[int]] = []
-    for begin, end in zip((0, *ends), ends):
-        model(mx.zeros((1, end - begin), dtype=mx.int32), cache=cache)
-        rows.append([nbytes(leaf) for leaf in leaves(cache)])
-    peaks = [[max(column[: n + 1]) for n in range(len(column))] for column in zip(*rows)]
-    return list(leaves(cache)), [tuple(p) for p in peaks]
-
-
-def window_of(cache: Any) -> Optional[int]:
-    """The tokens that a cache keeps when the next chunk comes, if it says so itself."""
-    sizes = ((getattr(cache, "max_size", None), 1), (getattr(cache, "chunk_size", None), 0))
-    return next((size - less for size, less in sizes if type(size) is int and size > 0), None)
-
-
-def layer_of(cache: Any, odd: int, peaks: Sequence[int]) -> Optional[Tuple[Any, ...]]:
-    """(token_bytes, step, window, fixed_bytes) that give exactly these sizes; None if none do."""
-    if odd == peaks[0] == peaks[-1]:
-        return (0, 1, None, odd)
-    for step in (STEP, 1):
-        first = -(-ODD // step) * step
-        each, rest = divmod(peaks[0] - odd, CHUNK - first)
-        fixed = odd - each * first
-        if rest or each <= 0 or fixed < 0:
-            continue
-        kept = (peaks[-1] - fixed) // each - CHUNK
-        for window in (None, window_of(cache), kept):
-            shape = (each, step, window, fixed)
-            if all(size(shape, n) == p for n, p in zip((ODD, *AT), (odd, *peaks))):
-                # A window beyond the measured tokens is known from the cache alone.
-                return (each, step, window or window_of(cache), fixed)
-    return None
-
-
-def size(shape: Tuple[Any, ...], tokens: int) -> int:
-    each, step, window, fixed = shape
-    rows = -(-tokens // step) * step
-    return int((rows if window is None else min(rows, window + CHUNK)) * each + fixed)
-
-
-def cache_of(model: Any) -> Record:
-    """The shape of the model's prompt cache: groups of equal layers, else points."""
-    _, odd = measure(model, (ODD,))
-    caches, sizes = measure(model, AT)
-    found = [layer_of(c, o[0], s) for c, o, s in zip(caches, odd, sizes)]
-    layers = [shape for shape in found if shape]
-    if len(layers) != len(sizes) or len(odd) != len(sizes):
-        sums = [sum(row[n] for row in sizes) for n in range(len(AT))]
-        return {"points": [(ODD, sum(row[0] for row in odd)), *zip(AT, sums)]}
-    return {"layers": [(*shape, layers.count(shape)) for shape in dict.fromkeys(layers)]}
-
-
-def describe_model(request: Record, wire: Wire) -> None:
-    config = json.loads(request["config"])
-    try:
-        model = build(config)
-    except REFUSALS as exc:
-        return wire.emit(refusal=cause(exc))
-    set_dtype(model, config)
     wire.emit(stage="cache")
     try:
-        wire.emit(cache=cache_of(model))
+        with bounded():
+            shape = cache.cache_of(model, make_prompt_cache)
+        wire.emit(cache=shape)
     except Exception as exc:
-        print("no cache: " + cause(exc), file=sys.stderr)
+        wire.emit(failure="no cache: " + cause(exc))
+
+
+def describe_tokenizer(request: Record, wire: Wire, opened: Any) -> None:
+    folder = request["path"]
+    wire.emit(stage="tokenizer")
+    try:
+        with contextlib.redirect_stdout(sys.stderr), bounded():
+            tokenizer = speech.load(request)
+        wire.emit(**speech.describe(tokenizer, folder))
+        opened.names += speech.vocabulary_files(tokenizer, folder)
+    except Exception as exc:
+        wire.emit(tokenizer_error=cause(exc))
+        if not request["remote_code"]:
+            wire.emit(remote_code=speech.own_code(folder))
+        return
+    wire.emit(stage="template")
+    if request.get("template") or getattr(tokenizer, "has_chat_template", True):
+        if request.get("template"):
+            tokenizer.chat_template = request["template"]
+        wire.emit(**speech.render(tokenizer, lambda: bounded(MAX_TEMPLATE_CPU_S), cause))
+
+
+def listed(request: Record) -> List[str]:
+    """The files of a repository that mlx-lm would download."""
+    from mlx_lm import utils
+
+    patterns = getattr(utils, "DEFAULT_ALLOW_PATTERNS", ["*.json", request["weights"]])
+    names = request.get("files") or {}
+    return sorted(n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns))
 
 
 def describe(request: Record, wire: Wire) -> None:
@@ -202,9 +253,26 @@ def describe(request: Record, wire: Wire) -> None:
     from importlib.metadata import version
 
     wire.emit(program="mlx-lm " + version("mlx-lm"))
-    keep_lazy(mx)
+    cache.keep_lazy(mx)
+    from mlx_lm.utils import load_model
+
+    request["weights"] = speech.weights_pattern(load_model)
+    folder = request.get("path")
+    blocking = speech.blocking_file(folder) if folder else ""
+    if blocking:
+        wire.emit(faults={blocking: "not a regular file"})
+        return
+    opened = speech.Opened(folder) if folder else None
     wire.emit(stage="model")
-    describe_model(request, wire)
+    model = describe_model(request, wire)
+    if model is not None:
+        describe_cache(model, wire)
+    if opened and not wire.fields.get("refusal"):
+        describe_tokenizer(request, wire, opened)
+        weights = glob.glob(os.path.join(glob.escape(opened.folder), request["weights"]))
+        wire.emit(reads=sorted({*opened.names, *map(os.path.basename, weights)}))
+    elif not folder:
+        wire.emit(reads=listed(request))
 
 
 def main() -> None:

@@ -10,13 +10,15 @@ CHUNK = 2048
 
 class CacheLayer(NamedTuple):
     """`copies` equal caches: bytes per token, the step in which it grows, the tokens it keeps when
-    a further chunk comes (None: all), and bytes that do not depend on the context."""
+    a further chunk comes (None: all), and bytes that do not depend on the context. `quantizes`:
+    --kv-bits would quantize it."""
 
     token_bytes: int
     step: int = 1
     window: Optional[int] = None
     fixed_bytes: int = 0
     copies: int = 1
+    quantizes: bool = False
 
     def bytes(self, tokens: int, chunk: int = CHUNK) -> int:
         rows = -(-tokens // self.step) * self.step
@@ -51,12 +53,14 @@ class CacheShape(NamedTuple):
 class Description(NamedTuple):
     """What a loader says of a model. "" and () stand for nothing to say; None for unknown.
 
-    `program`: the loader and its version. `refusal`: why it cannot build the model. `reads`: names
-    of the files that it would open; `faults`: what is wrong with them. `template`: where its
-    tokenizer found the chat template; `template_error`: why a test conversation cannot be rendered.
-    `opens_thinking`: the rendered prompt ends inside of <think>. `tool_marks`, `think_marks`: the
-    begin and end that it looks for in answers. `remote_code`: why --trust-remote-code would be
-    needed."""
+    `program`: the loader and its version. `refusal`: why it cannot build the model from its config.
+    `reads`: names of the files that it opens; of a repository, those that it would download.
+    `faults`: why it cannot load the weights, by file; under "" if that names none. `template`:
+    where its tokenizer found the chat template; `template_error`: why a test conversation cannot be
+    rendered. `opens_thinking`: the rendered prompt ends inside of <think>. `tool_marks`,
+    `think_marks`: the begin and end that it looks for in answers; `tool_parser`: its name for the
+    former. `remote_code`: why --trust-remote-code would be needed. `failure`: why the answer is not
+    complete, such as that it took too long."""
 
     program: str
     refusal: str = ""
@@ -70,11 +74,21 @@ class Description(NamedTuple):
     tool_marks: Tuple[str, ...] = ()
     think_marks: Tuple[str, ...] = ()
     remote_code: str = ""
+    tool_parser: str = ""
+    failure: str = ""
 
 
 def description_of(record: Mapping[str, Any]) -> Description:
     """The description in a record of the child; anything of another type counts as unknown."""
-    texts = ("refusal", "tokenizer_error", "template", "template_error", "remote_code")
+    texts = (
+        "refusal",
+        "tokenizer_error",
+        "template",
+        "template_error",
+        "remote_code",
+        "tool_parser",
+        "failure",
+    )
     lists = ("reads", "tool_marks", "think_marks")
     faults, opens = record.get("faults"), record.get("opens_thinking")
     fields: Dict[str, Any] = {name: _text(record.get(name)) for name in texts}
@@ -108,5 +122,5 @@ def _cache_of(value: object) -> Optional[CacheShape]:
         numbers = [n for row in (*shape.layers, *shape.points) for n in row if n is not None]
     except (TypeError, ValueError):
         return None
-    sound = numbers and all(type(n) is int and n >= 0 for n in numbers)
+    sound = numbers and all(isinstance(n, int) and n >= 0 for n in numbers)
     return shape if sound and all(layer.step > 0 for layer in shape.layers) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..clock import Deadline
@@ -15,13 +16,16 @@ from ..wire.bootstrap import read_part
 from ..wire.child import ChildPipes
 from ..wire.codec import Lines, decode, encode, frame
 
-CHILD = "loader/child.py"
+# The text of the child; the last part is its main module.
+PARTS = ("loader/child_cache.py", "loader/child_tokenizer.py", "loader/child.py")
 # Named in the child's command line.
-_SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), CHILD)
-# Keeps the working directory off sys.path.
+_SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), PARTS[-1])
+# Reads the parts from stdin, before the request. Keeps the working directory off sys.path.
 _START = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; f = sys.stdin.buffer; "
-    "exec(compile(f.read(int(f.readline())), sys.argv[1], 'exec'), {'__name__': '__main__'})"
+    "import sys; sys.path[:] = [p for p in sys.path if p]; f = sys.stdin.buffer\n"
+    "for n in ('child_cache', 'child_tokenizer', '__main__'):\n"
+    " m = sys.modules[n] if n == '__main__' else sys.modules.setdefault(n, type(sys)(n))\n"
+    " exec(compile(f.read(int(f.readline())), sys.argv[1] + ':' + n, 'exec'), m.__dict__)"
 )
 _SECRET = re.compile(r"TOKEN$|_KEY|SECRET|PASSWORD")
 TIMEOUT_S = 20.0
@@ -32,19 +36,28 @@ MAX_MEMORY_BYTES = 3 << 30
 # Ignored by macOS. Libraries reserve more addresses than they use.
 _MAX_ADDRESS_BYTES = 24 << 30
 MAX_ANSWER_BYTES = 1 << 20
+_MAX_FILE_BYTES = 4 << 20
+# Longer than the time limit: for a child whose agent was killed while a library kept it busy.
+_ALARM_AFTER_S = 5.0
+
+
+def child_text() -> List[bytes]:
+    return [read_part(name) for name in PARTS]
 
 
 class Answer(NamedTuple):
     """The fields that the child found. `stage`: the one in which it failed, "" if it finished, and
-    `why` it did."""
+    `why` it did, such as that it `timed_out`."""
 
     fields: Mapping[str, Any]
     stage: str = ""
     why: str = ""
+    timed_out: bool = False
 
 
-def environment(host: Mapping[str, str]) -> Dict[str, str]:
-    """The host's environment without its secrets, offline, and without writing bytecode."""
+def environment(host: Mapping[str, str], folder: str) -> Dict[str, str]:
+    """The host's environment without its secrets, offline. Files are written into `folder` only, no
+    bytecode at all."""
     quiet = {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -52,6 +65,9 @@ def environment(host: Mapping[str, str]) -> Dict[str, str]:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Copies of a model's own Python.
+        "HF_MODULES_CACHE": folder,
+        "TMPDIR": folder,
     }
     return {**{k: v for k, v in host.items() if not _SECRET.search(k)}, **quiet}
 
@@ -77,7 +93,7 @@ class _Child:
             why = self._take(lines, chunk or b"") or self._exceeded()
             if self._stage == "end":
                 return Answer(self._fields)
-        return Answer(self._fields, self._stage, why)
+        return Answer(self._fields, self._stage, why, self._deadline.passed)
 
     def _take(self, lines: Lines, chunk: bytes) -> str:
         try:
@@ -111,16 +127,26 @@ class _Child:
 
 def ask_child(ctx: Context, python: Sequence[str], request: Mapping[str, Any]) -> Optional[Answer]:
     """The answer of a child under this interpreter; None if it cannot be started."""
-    bounds = {"alarm_s": 2 * TIMEOUT_S, "file_bytes": 0, "address_bytes": _MAX_ADDRESS_BYTES}
+    bounds = {
+        "alarm_s": TIMEOUT_S + _ALARM_AFTER_S,
+        "file_bytes": _MAX_FILE_BYTES,
+        "address_bytes": _MAX_ADDRESS_BYTES,
+        "data_bytes": MAX_MEMORY_BYTES + (1 << 30),
+    }
+    with TemporaryDirectory(prefix="mlxops-") as folder:
+        return _ask(ctx, python, encode({**bounds, **request}), folder)
+
+
+def _ask(ctx: Context, python: Sequence[str], request: bytes, folder: str) -> Optional[Answer]:
     try:
         argv = [*python, "-c", _START, _SHOWN]
-        pipes = ChildPipes(argv, cwd="/", env=environment(os.environ))
+        pipes = ChildPipes(argv, cwd="/", env=environment(os.environ, folder))
     except (OSError, ValueError):
         return None
     try:
         # A child that has ended already says why on its stderr.
         with suppress(BrokenPipeError):
-            pipes.write(frame(read_part(CHILD)) + encode({**bounds, **request}))
+            pipes.write(b"".join(map(frame, child_text())) + request)
         return _Child(ctx, pipes).answer()
     finally:
         pipes.end(_EXIT_TIMEOUT_S)

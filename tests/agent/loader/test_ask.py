@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.loader import ask, process
+from mlxops.agent.loader import ask
 from mlxops.agent.loader.ask import describe, recall
 from mlxops.agent.loader.source import Folder, Listing
 from mlxops.demo.tinymodel import CONFIG
@@ -82,12 +82,3 @@ def test_a_second_answer_comes_from_the_state_folder(
 def test_a_host_without_the_runtime_has_nothing_to_ask(ctx: Context) -> None:
     assert describe(ctx, RUNTIME, ["/nowhere/mlx_lm.server"], listing(CONFIG)) is None
     assert describe(ctx, RUNTIME, [], listing(CONFIG)) is None
-
-
-def test_a_child_beyond_its_time_ends_with_a_reason(
-    ctx: Context, command: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "TIMEOUT_S", 0.0)
-    assert describe(ctx, RUNTIME, command, listing(CONFIG)) is None
-    monkeypatch.undo()
-    assert describe(ctx, RUNTIME, command, listing(CONFIG)) is not None
