@@ -144,10 +144,10 @@ PLACES = {
     "safetensors": "mlxops/demo/tinymodel.py",
     "tokenizers": "mlxops/demo/tinymodel.py",
     "asyncssh": "mlxops/demo/sshserver.py",
-    "mlx": "mlxops/agent/loader/child.py",
-    "mlx_lm": "mlxops/agent/loader/child.py",
-    "mlx_vlm": "mlxops/agent/loader/child.py",
-    "transformers": "mlxops/agent/loader/child.py",
+    "mlx": "mlxops/agent/loader/child",
+    "mlx_lm": "mlxops/agent/loader/child",
+    "mlx_vlm": "mlxops/agent/loader/child",
+    "transformers": "mlxops/agent/loader/child",
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (

@@ -224,11 +224,13 @@ def describe_tokenizer(request: Record, wire: Wire, opened: Any) -> None:
         with contextlib.redirect_stdout(sys.stderr), bounded():
             tokenizer = speech.load(request)
         wire.emit(**speech.describe(tokenizer, folder))
+        wire.emit(remote_code=wire.fields.get("remote_code", ""))
         opened.names += speech.vocabulary_files(tokenizer, folder)
     except Exception as exc:
         wire.emit(tokenizer_error=cause(exc))
-        if not request["remote_code"]:
-            wire.emit(remote_code=speech.own_code(folder))
+        code = "" if request["remote_code"] else speech.own_code(folder)
+        if code:
+            wire.emit(remote_code=code)
         return
     wire.emit(stage="template")
     if request.get("template") or getattr(tokenizer, "has_chat_template", True):

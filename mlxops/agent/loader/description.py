@@ -56,10 +56,10 @@ class Description(NamedTuple):
     `program`: the loader and its version. `refusal`: why it cannot build the model from its config.
     `reads`: names of the files that it opens; of a repository, those that it would download.
     `faults`: why it cannot load the weights, by file; under "" if that names none. `template`:
-    where its tokenizer found the chat template; `template_error`: why a test conversation cannot be
+    where its tokenizer found the chat template, "" if it has none; `template_error`: why a test conversation cannot be
     rendered. `opens_thinking`: the rendered prompt ends inside of <think>. `tool_marks`,
     `think_marks`: the begin and end that it looks for in answers; `tool_parser`: its name for the
-    former. `remote_code`: why --trust-remote-code would be needed. `failure`: why the answer is not
+    former. `remote_code`: why --trust-remote-code would be needed, "" if it is not. `failure`: why the answer is not
     complete, such as that it took too long."""
 
     program: str
@@ -68,12 +68,12 @@ class Description(NamedTuple):
     reads: Tuple[str, ...] = ()
     faults: Mapping[str, str] = {}
     tokenizer_error: str = ""
-    template: str = ""
+    template: Optional[str] = None
     template_error: str = ""
     opens_thinking: Optional[bool] = None
     tool_marks: Tuple[str, ...] = ()
     think_marks: Tuple[str, ...] = ()
-    remote_code: str = ""
+    remote_code: Optional[str] = None
     tool_parser: str = ""
     failure: str = ""
 
@@ -83,9 +83,7 @@ def description_of(record: Mapping[str, Any]) -> Description:
     texts = (
         "refusal",
         "tokenizer_error",
-        "template",
         "template_error",
-        "remote_code",
         "tool_parser",
         "failure",
     )
@@ -93,6 +91,7 @@ def description_of(record: Mapping[str, Any]) -> Description:
     faults, opens = record.get("faults"), record.get("opens_thinking")
     fields: Dict[str, Any] = {name: _text(record.get(name)) for name in texts}
     fields.update((name, _texts(record.get(name))) for name in lists)
+    fields.update((n, _text(record[n])) for n in ("template", "remote_code") if n in record)
     return Description(
         program=_text(record.get("program")),
         cache=_cache_of(record.get("cache")),

@@ -90,7 +90,7 @@ def test_code_outside_the_folder_never_runs(describe_folder: Describe, tmp_path:
             auto_map={"AutoTokenizer": ["../evil.Evil", None]},
         ),
     }
-    assert "evil" in describe_folder(files).remote_code
+    assert "evil" in (describe_folder(files).remote_code or "")
     trusted = describe_folder(files, remote_code=True)
     assert trusted.tokenizer_error == "auto_map leads out of the folder: ../evil.Evil"
     assert not mark.exists()

@@ -68,6 +68,7 @@ def test_a_folder_is_described_by_what_the_loader_does(describe_folder: Describe
         ),
         template="chat_template.jinja",
         opens_thinking=False,
+        remote_code="",
     )
     # The weights are float16, whatever the config says.
     assert said.cache is not None and said.cache.bytes(256) == 2 * 256 * 2 * 2 * 16 * 2
