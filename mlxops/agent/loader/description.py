@@ -56,11 +56,11 @@ class Description(NamedTuple):
     `program`: the loader and its version. `refusal`: why it cannot build the model from its config.
     `reads`: names of the files that it opens; of a repository, those that it would download.
     `faults`: why it cannot load the weights, by file; under "" if that names none. `template`:
-    where its tokenizer found the chat template, "" if it has none; `template_error`: why a test conversation cannot be
-    rendered. `opens_thinking`: the rendered prompt ends inside of <think>. `tool_marks`,
-    `think_marks`: the begin and end that it looks for in answers; `tool_parser`: its name for the
-    former. `remote_code`: why --trust-remote-code would be needed, "" if it is not. `failure`: why the answer is not
-    complete, such as that it took too long."""
+    where its tokenizer found the chat template, "" if it has none; `template_error`: why a test
+    conversation cannot be rendered. `opens_thinking`: the rendered prompt ends inside of <think>.
+    `tool_marks`, `think_marks`: the begin and end that it looks for in answers; `tool_parser`: its
+    name for the former. `remote_code`: why --trust-remote-code would be needed, "" if it is not.
+    `failure`: why the answer is not complete, such as that it took too long."""
 
     program: str
     refusal: str = ""
