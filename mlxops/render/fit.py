@@ -21,18 +21,22 @@ def fit(result: dict[str, Any], style: Style) -> str:
 
 def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
     """The lines of `fit` and of a dry run of `load`."""
-    parts = [("weights", memory.get("weights_bytes"), ""), _context(memory), _overhead(memory)]
-    if memory.get("second_bytes"):
-        draft = "weights and KV cache of the draft model in its args"
-        parts.append(("second model", memory["second_bytes"], draft))
-    rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
+    rows = [
+        ("weights", memory.get("weights_bytes"), ""),
+        *_context(memory),
+        *_kept(memory),
+        _overhead(memory),
+        *_beside(memory),
+        ("needed", memory.get("need_bytes"), ""),
+        *_machine(memory),
+    ]
     lines = [line for row in rows for line in _lines(*row, style.width)]
     return [*lines, *_verdict(memory, style)]
 
 
 def _lines(name: str, count: Any, why: str, room: int | None) -> list[str]:
     """The line of a figure. On a narrow terminal a list has a line for each of its parts."""
-    figure = f"  {name:<12} {_size(count):>10}"
+    figure = f"  {name:<12} {_size(count) if name else '':>10}"
     line = f"{figure}  {why}" if why else figure
     if room is None or width(line) <= room:
         return [line]
@@ -51,11 +55,41 @@ def _size(count: Any) -> str:
     return size(count) if isinstance(count, int) else DASH
 
 
-def _context(memory: dict[str, Any]) -> tuple[str, Any, str]:
+def _context(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """The KV cache, where its size comes from, and when it is more."""
     tokens, why = memory.get("context_tokens"), printable(memory.get("context_why") or "")
+    source = printable(memory.get("kv_source") or "")
     if tokens is None:
-        return "KV cache", None, "unknown: its config.json lacks the attention sizes"
-    return "KV cache", memory.get("kv_bytes"), f"{tokens} tokens: {why}"
+        unknown = "unknown: its config.json lacks the attention sizes"
+        return [("KV cache", None, unknown), *_note(source.rpartition(": ")[2])]
+    rows = [("KV cache", memory.get("kv_bytes"), f"{tokens} tokens: {why}"), *_note(source)]
+    requests, prompts = memory.get("max_requests") or 1, memory.get("max_kept_prompts") or 0
+    more = [f"further requests (up to {requests})"] if requests > 1 else []
+    if prompts and not memory.get("kept_bytes"):
+        more.append(f"kept prompts (up to {prompts})")
+    return [*rows, *_note(more and f"not counted: {' and '.join(more)}")]
+
+
+def _note(text: Any) -> list[tuple[str, Any, str]]:
+    return [("", None, text)] if text else []
+
+
+def _kept(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    kept = memory.get("kept_bytes")
+    return [("prompt cache", kept, "--prompt-cache-bytes of the entry")] if kept else []
+
+
+def _beside(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """A line for each draft model or adapter in the args, and where its KV cache comes from if not
+    from where the model's does."""
+    rows = []
+    for one in memory.get("second_models") or []:
+        name, source = printable(one.get("name") or ""), printable(one.get("kv_source") or "")
+        sizes = f"weights {_size(one.get('weights_bytes'))}, KV cache {_size(one.get('kv_bytes'))}"
+        kind, why = ("draft model", f"{name}: {sizes}") if source else ("adapter", name)
+        rows += [(kind, one.get("bytes"), why)]
+        rows += _note(source != memory.get("kv_source") and source)
+    return rows
 
 
 def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:

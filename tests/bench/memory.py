@@ -20,8 +20,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from mlxops.agent.loader.description import Description, description_of
+from mlxops.agent.loader.process import ask_child
+from mlxops.agent.loader.source import Folder
 from mlxops.agent.memory import estimate
+from mlxops.agent.memory.kvcache import count_cache
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
 from mlxops.agent.procs import local_procs, tree
@@ -104,11 +110,21 @@ def measured(runtime: str, folder: Path, model: Path, tokens: int) -> tuple[int,
         return counted, most_held(pid)
 
 
+def described(model: Path) -> Description | None:
+    """What the mlx-lm beside this Python says of a model."""
+    idle = SimpleNamespace(check=lambda: None)
+    ctx: Any = SimpleNamespace(client=idle, procs=local_procs(), report=print)
+    answer = ask_child(ctx, [sys.executable], Folder(str(model)).request())
+    return description_of(answer.fields) if answer else None
+
+
 def estimated(runtime: str, model: Path, tokens: int) -> estimate.Estimate:
     weights = hfcache.weights_bytes(str(model))
     assert weights is not None
+    config = modelfiles.config(str(model))
+    cache = count_cache(config, described(model))
     return estimate.estimate(
-        estimate.Model(weights, modelfiles.config(str(model)), runtime, fused=False), tokens
+        estimate.Model(weights, config, runtime, fused=False, cache=cache), tokens
     )
 
 

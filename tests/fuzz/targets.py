@@ -15,6 +15,7 @@ from unittest.mock import patch
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.memory.estimate import Model, estimate, largest_context
+from mlxops.agent.memory.kvcache import count_cache
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
 from mlxops.agent.models.defaults import find_defaults
@@ -194,7 +195,7 @@ def memory(content: bytes) -> None:
     """Every config gives a sum, and no figure in it is larger than any machine."""
     config = parse_object(content)
     for fused in (True, False):
-        described = Model(1 << 30, config, "mlx_lm.server", fused)
+        described = Model(1 << 30, config, "mlx_lm.server", fused, count_cache(config))
         sums = estimate(described, 4096)
         assert 1 << 30 <= sums.weights_bytes < sums.need_bytes < 1 << 62
         longest = largest_context(described, 1 << 40)

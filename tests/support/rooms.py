@@ -161,6 +161,8 @@ PURE = (
     "ports/diagnosis",
     "runtimes/table",
     "runtimes/commandline",
+    "memory/arguments",
+    "memory/config",
     "memory/kvcache",
     "memory/estimate",
     "storage/judge",

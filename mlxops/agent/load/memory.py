@@ -1,15 +1,90 @@
-"""Check the memory for a load: refuse, warn, or accept with --force."""
+"""The memory that a load needs, and its check: refuse, warn, or accept with --force."""
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+import json
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from ..context import Context
 from ..errors import NotEnoughMemory
+from ..hub.remote import Remote
 from ..jobs.reservations import reserved_bytes
+from ..loader.ask import describe
+from ..loader.source import Folder, Listing
+from ..memory.arguments import read_settings
+from ..memory.estimate import ExtraModel
 from ..memory.fit import Fit, MemoryRequest, fit, not_enough_memory
+from ..memory.kvcache import CountedCache, count_cache
+from ..models import cache as hfcache
+from ..models import files as modelfiles
 from ..procs import Unobservable
+from ..programs.installed import Installed
+from ..ranks import other_hosts
+from ..registry.entries import Entry
+from . import references
 from .request import LoadPlan, LoadRequest
+
+REMOTE_CODE = "--trust-remote-code"
+
+
+def memory_request(
+    ctx: Context, entry: Entry, remote: Optional[Remote], there: Installed, port: Optional[int]
+) -> Optional[MemoryRequest]:
+    """The memory that a load needs, from the Hub or the snapshot; None if the size of the weights
+    is unknown. Asks the runtime's loader about the model."""
+    weights = (
+        remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+    )
+    if weights is None:
+        return None
+    config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
+    source: Union[Folder, Listing] = (
+        Folder(entry.cache_path)
+        if remote is None
+        else Listing(json.dumps(remote.config), dict(remote.files))
+    )
+    name = there.runtime.name
+    return MemoryRequest(
+        weights_bytes=weights // other_hosts.shard_count(entry),
+        config=config,
+        runtime=name,
+        settings=read_settings(name, entry.args, there.flags),
+        cache=_asked(ctx, there, source, config, REMOTE_CODE in entry.args),
+        port=port,
+        extra_models=_extra_models(ctx, entry, there, port),
+        name=entry.name,
+    )
+
+
+def _asked(
+    ctx: Context,
+    there: Installed,
+    source: Union[Folder, Listing],
+    config: Mapping[str, Any],
+    remote_code: bool = False,
+) -> CountedCache:
+    runtime = there.runtime
+    if not runtime.mlx_lm:
+        return count_cache(config, reason="%s does not use mlx-lm" % runtime.name)
+    described = describe(ctx, runtime, there.command, source, remote_code=remote_code)
+    return count_cache(config, described)
+
+
+def _extra_models(
+    ctx: Context, entry: Entry, there: Installed, port: Optional[int]
+) -> Tuple[ExtraModel, ...]:
+    """What the server loads beside its model."""
+    extras = []
+    for one, path in references.loaded_beside(ctx, there.runtime, entry, port):
+        if one.kind == references.ADAPTER:
+            config, cache, weights = {}, None, references.adapter_bytes(path)
+        else:
+            config, weights = modelfiles.config(path), hfcache.weights_bytes(path)
+            cache = _asked(ctx, there, Folder(path), config)
+        if weights is not None:
+            extra = ExtraModel(one.option, one.value, weights, config=config, cache=cache)
+            extras.append(extra)
+    return tuple(extras)
 
 
 def check_memory(

@@ -15,9 +15,7 @@ from ..errors import (
 from ..hub.fetch import describe_remote, require_downloadable
 from ..hub.remote import Remote
 from ..jobs.reservations import require_unreserved
-from ..memory import fit as memory
 from ..models import cache as hfcache
-from ..models import files as modelfiles
 from ..models.location import folder_identity
 from ..models.options import choose_options, require_buildable
 from ..ports.diagnosis import diagnose
@@ -28,11 +26,10 @@ from ..ranks import other_hosts
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
-from ..runtimes.table import Runtime
 from ..servers.respawn import require_no_restarter
 from ..servers.start import ServerSpec
 from . import buildable, options, presence, references, startable
-from .memory import check_memory
+from .memory import check_memory, memory_request
 from .request import LoadPlan, LoadRequest, no_restart_error
 from .restart import Unrestartable, restart_spec
 
@@ -89,7 +86,7 @@ def _plan_model(
     other_hosts.require_startable(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
-    needed = memory_request(ctx, entry, remote, runtime, request.port)
+    needed = memory_request(ctx, entry, remote, plan.installed, request.port)
     needed = needed and needed._replace(home=plan.home)
     fit, memory_warnings = check_memory(ctx, needed, request)
     buildable.check(ctx, entry, plan)
@@ -294,26 +291,3 @@ def download_needed(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Opt
 
 def _describe(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
     return describe_remote(ctx, entry.repo_id, entry.text("revision"), command)
-
-
-def memory_request(
-    ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
-) -> Optional[memory.MemoryRequest]:
-    """The memory that a load needs, from the Hub or the snapshot; None if the size of the weights
-    is unknown."""
-    weights = (
-        remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
-    )
-    config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
-    if weights is None:
-        return None
-    beside = references.extra_models(ctx, runtime, entry, port)
-    return memory.MemoryRequest(
-        weights_bytes=weights // other_hosts.shard_count(entry),
-        config=config,
-        runtime=runtime.name,
-        args=entry.args,
-        port=port,
-        extra_models=beside,
-        name=entry.name,
-    )

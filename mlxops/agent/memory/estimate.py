@@ -6,16 +6,16 @@ servers."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from ..wire.values import MAX_CONTEXT
-from . import kvcache
-from .kvcache import CHUNK, count_of
+from .arguments import Settings
+from .config import context_length, count_of, head_size, text_config, value_bytes
+from .kvcache import CountedCache, quantized_bytes
 
 MIB = 1 << 20
 # Longer than most prompts of an agent with tools. Counted if the context is not limited.
 USUAL_CONTEXT = 32_768
-CONTEXT_FLAGS = ("--context-length", "--max-model-len")
 # A server without weights: all its processes, idle with a model of 0.2 MB.
 IDLE_BYTES = {"mlx_lm.server": 384 * MIB, "mlx-openai-server": 576 * MIB}
 MAX_IDLE_BYTES = 1024 * MIB
@@ -40,47 +40,100 @@ class Model(NamedTuple):
     config: Mapping[str, Any]
     runtime: str
     fused: bool
+    cache: CountedCache
+    settings: Settings = Settings()
+
+
+class ExtraModel(NamedTuple):
+    """A model, or an adapter, that the same server loads beside its main model. `option`: names it
+    in the `args`; `cache` None: it has none."""
+
+    option: str
+    name: str
+    weights_bytes: int
+    config: Mapping[str, Any] = {}
+    cache: Optional[CountedCache] = None
 
 
 class Estimate(NamedTuple):
-    """`kv_bytes` and `context_tokens` None: the config gives no sizes, and the overhead includes
-    both. `second_bytes`: weights and KV cache of the models that are loaded beside it."""
+    """`kv_bytes` and `context_tokens` None: the sizes are unknown, and the overhead includes both.
+    `kv_source`: where the figure is from. `second_bytes`: weights and KV caches of what is loaded
+    beside it, `second_models` line by line. `kept_bytes`: prompts that its `args` let it keep."""
 
     weights_bytes: int
     kv_bytes: Optional[int]
     overhead_bytes: int
     context_tokens: Optional[int]
+    kv_source: str = ""
     second_bytes: int = 0
+    second_models: Tuple[Mapping[str, Any], ...] = ()
+    kept_bytes: int = 0
 
     @property
     def need_bytes(self) -> int:
-        return self.weights_bytes + (self.kv_bytes or 0) + self.overhead_bytes + self.second_bytes
+        parts = (self.kv_bytes or 0, self.overhead_bytes, self.second_bytes, self.kept_bytes)
+        return self.weights_bytes + sum(parts)
 
 
-def estimate(model: Model, tokens: int) -> Estimate:
+def estimate(model: Model, tokens: int, beside: Tuple[ExtraModel, ...] = ()) -> Estimate:
     """The memory it takes with one context of that many tokens."""
-    weights = model.weights_bytes * _growth(model.config)
-    kv, prefill = kvcache.size_bytes(model.config, tokens), _prefill(model, tokens)
+    weights, settings = model.weights_bytes * _growth(model.config), model.settings
+    lines = tuple(_second(extra, settings, tokens) for extra in beside)
+    second = sum(line["bytes"] for line in lines)
+    kv, prefill = _kv_bytes(model.cache, model.config, settings, tokens), _prefill(model, tokens)
     if kv is None or kv + prefill > ABSURD_BYTES:
-        return Estimate(weights, None, int(weights * (HEADROOM - 1)) + HEADROOM_BYTES, None)
+        overhead = int(weights * (HEADROOM - 1)) + HEADROOM_BYTES
+        found = Estimate(weights, None, overhead, None)
+        return found._replace(
+            kv_source=model.cache.source, second_bytes=second, second_models=lines
+        )
     idle = IDLE_BYTES.get(model.runtime, MAX_IDLE_BYTES)
-    return Estimate(weights, kv, idle + int(weights * SLACK) + prefill, tokens)
+    context = kv + sum(line["kv_bytes"] or 0 for line in lines)
+    kept = min(settings.prompts_bytes or 0, settings.prompts * context)
+    overhead = idle + int(weights * SLACK) + prefill
+    return Estimate(
+        weights_bytes=weights,
+        kv_bytes=kv,
+        overhead_bytes=overhead,
+        context_tokens=tokens,
+        kv_source=model.cache.source,
+        second_bytes=second,
+        second_models=lines,
+        kept_bytes=kept,
+    )
 
 
-def second_bytes(weights_bytes: int, config: Mapping[str, Any], tokens: int) -> int:
-    """The memory of a model that is loaded beside another: its weights and its own KV cache."""
-    kv = kvcache.size_bytes(config, tokens) or 0
-    return int(weights_bytes * _growth(config) * (1 + SLACK)) + (kv if kv <= ABSURD_BYTES else 0)
+def _kv_bytes(
+    cache: CountedCache, config: Mapping[str, Any], settings: Settings, tokens: int
+) -> Optional[int]:
+    width = value_bytes(text_config(config))
+    return cache.shape and quantized_bytes(cache.shape, settings, tokens, width)
 
 
-def largest_context(model: Model, room: int) -> Optional[int]:
+def _second(extra: ExtraModel, settings: Settings, tokens: int) -> Mapping[str, Any]:
+    """The line of what is loaded beside a model."""
+    weights = int(extra.weights_bytes * _growth(extra.config) * (1 + SLACK))
+    kv = _kv_bytes(extra.cache, extra.config, settings, tokens) if extra.cache else 0
+    if kv is None or kv > ABSURD_BYTES:
+        kv, weights = None, int(weights * HEADROOM)
+    return {
+        "option": extra.option,
+        "name": extra.name,
+        "weights_bytes": weights,
+        "kv_bytes": kv,
+        "kv_source": extra.cache.source if extra.cache else "",
+        "bytes": weights + (kv or 0),
+    }
+
+
+def largest_context(model: Model, room: int, beside: Tuple[ExtraModel, ...] = ()) -> Optional[int]:
     """The longest context that fits into `room` bytes, at most the model's own; None if unknown."""
-    low, high = 0, min(kvcache.context_length(model.config) or USUAL_CONTEXT, MAX_CONTEXT)
+    low, high = 0, min(context_length(model.config) or USUAL_CONTEXT, MAX_CONTEXT)
     if estimate(model, high).kv_bytes is None:
         return None
     while low < high:
         middle = (low + high + 1) // 2
-        if estimate(model, middle).need_bytes <= room:
+        if estimate(model, middle, beside).need_bytes <= room:
             low = middle
         else:
             high = middle - 1
@@ -88,37 +141,23 @@ def largest_context(model: Model, room: int) -> Optional[int]:
 
 
 def context_tokens(
-    config: Mapping[str, Any], args: Sequence[str], asked: Optional[int], runtime: str = ""
+    config: Mapping[str, Any], settings: Settings, asked: Optional[int], runtime: str = ""
 ) -> Tuple[int, str]:
     """The number of tokens to count, and why."""
-    own, bound = kvcache.context_length(config), _bound(args)
+    own = context_length(config)
     if asked:
         return asked, "as requested"
-    if bound:
-        return bound, "--context-length of the entry"
+    if settings.context_tokens:
+        return settings.context_tokens, "--context-length of the entry"
     if own and own <= USUAL_CONTEXT:
         return own, "the model's maximum context"
     unset = ", as --context-length is not set" if runtime == "mlx-openai-server" else ""
     return USUAL_CONTEXT, "assumed%s (model maximum: %s)" % (unset, own or "unknown")
 
 
-def _bound(args: Sequence[str]) -> Optional[int]:
-    for word, after in zip(args, [*args[1:], ""]):
-        name, _, value = word.partition("=")
-        value = value or after
-        if (
-            name in CONTEXT_FLAGS
-            and value.isascii()
-            and value.isdigit()
-            and 0 < int(value[:9]) <= MAX_CONTEXT
-        ):
-            return int(value[:9])
-    return None
-
-
 def _growth(config: Mapping[str, Any]) -> int:
     """The factor by which weights grow in memory: mlx-lm converts fp8 weights to 16 bits."""
-    made = kvcache.text_config(config).get("quantization_config")
+    made = text_config(config).get("quantization_config")
     return (
         2
         if isinstance(made, dict)
@@ -130,8 +169,8 @@ def _growth(config: Mapping[str, Any]) -> int:
 
 def _prefill(model: Model, tokens: int) -> int:
     """The memory of one layer while it processes a chunk of the prompt."""
-    text = kvcache.text_config(model.config)
-    width, chunk = kvcache.value_bytes(text), min(CHUNK, tokens)
+    text = text_config(model.config)
+    width, chunk = value_bytes(text), min(model.settings.chunk, tokens)
     values = HIDDEN_COPIES * (count_of(text, "hidden_size") or 0) + INNER_COPIES * _inner(text)
     return width * chunk * (values + _scores(model, text) * tokens)
 
@@ -147,6 +186,8 @@ def _inner(text: Mapping[str, Any]) -> int:
 def _scores(model: Model, text: Mapping[str, Any]) -> int:
     """Attention scores that are stored per token of the chunk and token of the context."""
     latent = count_of(text, "kv_lora_rank") is not None
-    if model.fused and not latent and kvcache.head_size(text) in FUSED_HEADS:
+    # Attention over a quantized cache is not fused (mlx_lm/models/base.py).
+    fused = model.fused and not latent and not model.settings.kv_bits
+    if fused and head_size(text) in FUSED_HEADS:
         return 0
     return SCORE_COPIES * (count_of(text, "num_attention_heads") or 0)

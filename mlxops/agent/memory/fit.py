@@ -13,28 +13,24 @@ from ..ports.evidence import Server
 from ..ports.observe import find_servers, foreign_servers
 from ..ports.survey import survey
 from ..procs import Memory
-from . import kvcache
-from .estimate import Estimate, Model, context_tokens, estimate, largest_context, second_bytes
+from .arguments import Settings
+from .config import context_length
+from .estimate import Estimate, ExtraModel, Model, context_tokens, estimate, largest_context
+from .kvcache import CountedCache, count_cache
 
 MAX_CHOICES = 50_000
 
 
-class ExtraModel(NamedTuple):
-    """A model that the same server loads beside its main model, such as a draft model."""
-
-    weights_bytes: int
-    config: Mapping[str, Any]
-
-
 class MemoryRequest(NamedTuple):
-    """A model that is to be served: `args` of its entry, `context_tokens` or None, `port` and
-    `home` those whose servers would go, `extra_models` that are loaded beside it. `name`: for
-    messages."""
+    """A model that is to be served: `settings` of its `args`, `context_tokens` or None, `port` and
+    `home` those whose servers would go, `extra_models` that are loaded beside it. `cache` None: it
+    is counted from the config. `name`: for messages."""
 
     weights_bytes: int
     config: Mapping[str, Any]
     runtime: str
-    args: Sequence[str] = ()
+    settings: Settings = Settings()
+    cache: Optional[CountedCache] = None
     context_tokens: Optional[int] = None
     port: Optional[int] = None
     home: Optional[int] = None
@@ -61,6 +57,7 @@ class Fit(NamedTuple):
     unload: Tuple[int, ...]
     not_evictable: Mapping[int, str]
     evictable_bytes: int = 0
+    settings: Settings = Settings()
     name: str = "it"
     names: Mapping[int, str] = {}
 
@@ -74,6 +71,9 @@ class Fit(NamedTuple):
             "fits": self.fits,
             "need_bytes": self.sum.need_bytes,
             **self.sum._asdict(),
+            "second_models": list(self.sum.second_models),
+            "max_requests": self.settings.requests,
+            "max_kept_prompts": self.settings.prompts,
             "context_why": self.context_why,
             "model_context_tokens": self.own_context,
             "largest_context_tokens": self.largest_context,
@@ -135,11 +135,16 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     use = memory_use(ctx)
     memory, used_by_port, room = use.memory, use.by_port, use.room(asked.port, asked.home)
     model = Model(
-        asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
+        weights_bytes=asked.weights_bytes,
+        config=asked.config,
+        runtime=asked.runtime,
+        fused=memory.wired_limit_bytes is not None,
+        cache=asked.cache or count_cache(asked.config),
+        settings=asked.settings,
     )
-    tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens, asked.runtime)
-    beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.extra_models)
-    sums = estimate(model, tokens)._replace(second_bytes=beside)
+    tokens, why = context_tokens(asked.config, asked.settings, asked.context_tokens, asked.runtime)
+    beside = asked.extra_models
+    sums = estimate(model, tokens, beside)
     beyond = {
         p: size
         for p, size in used_by_port.items()
@@ -150,8 +155,8 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     return Fit(
         sum=sums,
         context_why=why,
-        own_context=kvcache.context_length(asked.config),
-        largest_context=largest_context(model, room - beside),
+        own_context=context_length(asked.config),
+        largest_context=largest_context(model, room, beside),
         memory=memory,
         used_by_port=used_by_port,
         reserved_by_port={p: size for p, size in use.reserved.items() if p != asked.port},
@@ -159,6 +164,7 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         unload=fewest_ports(others, sums.need_bytes - room),
         not_evictable=obstacles,
         evictable_bytes=sum(others.values()),
+        settings=asked.settings,
         name=asked.name,
         names=_names(ctx),
     )

@@ -9,6 +9,7 @@ from ..context import Context
 from ..errors import AssignmentConflict, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
 from ..load.acceptance import CHECKED, require_acceptable
+from ..load.references import with_full_paths
 from ..models import cache as hfcache
 from ..models.defaults import KEYS, find_defaults
 from ..models.field_values import parse_field, show_field
@@ -36,6 +37,9 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         raise Usage("the name of an entry cannot be set", hint, key="name")
     changes = {key: parse_field(ctx, key, value) for key, value in given.items()}
     refuse_secrets(changes.get("args") or ())
+    if changes.get("args"):
+        runtime = ctx.site.runtime_named(changes.get("runtime", known.text("runtime")))
+        changes["args"] = with_full_paths(runtime, changes["args"])
     changed = _changed(ctx, known, changes, given)
     if set(changes) & set(CHECKED):
         require_acceptable(ctx, known, changed)

@@ -8,7 +8,9 @@ from ..context import Context
 from ..errors import Failed, MlxopsError, ModelMissing, NotDownloadable, Usage
 from ..hub.checks import check_complete
 from ..hub.remote import Remote
-from ..load.preflight import download_needed, memory_request, resolve_entry
+from ..load import references
+from ..load.memory import memory_request
+from ..load.preflight import download_needed, resolve_entry
 from ..load.presence import describe_faults
 from ..load.request import LoadRequest
 from ..memory import fit as memory
@@ -30,7 +32,7 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     entry = resolve_entry(ctx, registry, request)
     there = find_installed(ctx, entry.text("runtime"))
     remote = _described_on_hub(ctx, entry, there.command)
-    needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
+    needed = memory_request(ctx, entry, remote, there, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
     memory_fit = memory.fit(ctx, needed._replace(context_tokens=tokens))
@@ -40,7 +42,7 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": needed.port,
         "source": "hub" if remote else "disk",
         **memory_fit.record(),
-        "refused": _load_error(memory_fit, entry, there, needed.config) or _download_error(remote),
+        "refused": _load_error(ctx, memory_fit, entry, there, needed) or _download_error(remote),
     }
 
 
@@ -91,13 +93,15 @@ def _tokens(value: Any) -> Optional[int]:
 
 
 def _load_error(
-    memory_fit: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
+    ctx: Context, found: memory.Fit, entry: Entry, there: Installed, needed: memory.MemoryRequest
 ) -> Optional[Dict[str, Any]]:
-    """The error that a load would end with: too little memory, or a model that cannot be built."""
-    if not memory_fit.fits:
-        return memory.not_enough_memory(memory_fit).to_wire()
+    """The error that a load would end with: something that the `args` name is missing, too little
+    memory, or a model that cannot be built."""
     try:
-        require_buildable(entry, there, described)
-    except Failed as exc:
+        references.check(ctx, there.runtime, entry, needed.port or 0)
+        if not found.fits:
+            raise memory.not_enough_memory(found)
+        require_buildable(entry, there, needed.config)
+    except MlxopsError as exc:
         return exc.to_wire()
     return None

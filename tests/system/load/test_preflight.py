@@ -122,7 +122,7 @@ def test_a_tokenizer_of_kimi_and_an_unknown_one_with_force(here: Studio) -> None
         ("--draft-model-path /no/such/draft", "/no does not exist"),
         ("--draft-model-path=/no/such/draft", "/no does not exist"),
         ("--draft-model-path ~/draft", "~ is not expanded"),
-        ("--draft-model-path draft", "draft does not exist"),
+        ("--draft-model-path draft", "no such path; write the full path"),
         ("--lora-paths {hub},/no/such.safetensors", "/no does not exist"),
         ("--prompt-cache-dir /no/such/cache", "/no does not exist"),
         ("--chat-template-file /no/such.jinja", "/no does not exist"),

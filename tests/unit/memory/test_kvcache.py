@@ -1,7 +1,9 @@
-"""The KV cache computed from a config, compared with the caches that mlx-lm makes and fills."""
+"""The most that a config allows, and a quantized cache, compared with the caches that mlx-lm makes
+and fills."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import mlx.core
@@ -9,7 +11,9 @@ import pytest
 from mlx_lm.models import cache
 from mlx_lm.utils import _get_classes
 
-from mlxops.agent.memory import kvcache
+from mlxops.agent.loader.description import CacheLayer, CacheShape, Description
+from mlxops.agent.memory.arguments import Settings
+from mlxops.agent.memory.kvcache import count_cache, quantized_bytes, upper_bound
 from tests.families.bodies import COMMON, SHAPES
 from tests.support import sizedmodel
 
@@ -88,18 +92,104 @@ def filled(config: dict[str, Any], tokens: int) -> int:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_is_what_mlx_lm_takes(family: str) -> None:
+def test_the_most_is_not_less_than_mlx_lm_takes(family: str) -> None:
     config = {**BASE, **FAMILIES[family], "model_type": family}
+    shape = upper_bound(config)
+    assert shape is not None
     for tokens in (64, 700):
-        computed = kvcache.size_bytes(config, tokens, CHUNK)
-        assert computed is not None
-        real = filled(config, tokens)
-        assert real <= computed <= 1.5 * real, (tokens, real, computed)
+        assert filled(config, tokens) <= shape.bytes(tokens), tokens
 
 
 @pytest.mark.parametrize("family", SHAPES)
 def test_of_every_family_that_is_known_to_serve_it_is_never_less(family: str) -> None:
-    """Also for unknown model types: full attention in every layer is the maximum."""
     config = {**COMMON, **SHAPES[family], "model_type": family, "vocab_size": 64}
-    computed = kvcache.size_bytes(config, 300, CHUNK)
-    assert computed is not None and filled(config, 300) <= computed
+    shape = upper_bound(config)
+    assert shape is not None and filled(config, 300) <= shape.bytes(300)
+
+
+def test_of_a_plain_model_the_most_is_near_the_truth() -> None:
+    """Llama 3.3 70B: grouped heads in every layer, 320 KiB per token, and room for one step more
+    and for states."""
+    config = {"num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8}
+    shape = upper_bound({**config, "hidden_size": 8192, "torch_dtype": "bfloat16"})
+    assert shape is not None
+    real = (320 << 10) * 32768
+    assert real < shape.bytes(32768) < 1.06 * real
+    wide = upper_bound({**config, "hidden_size": 8192, "torch_dtype": "float32"})
+    assert wide is not None and wide.bytes(32768) > 1.9 * real
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"num_hidden_layers": 4},
+        {"hidden_size": 64, "num_attention_heads": 4},
+        {"num_hidden_layers": 10**12, "hidden_size": 64},
+        {"num_hidden_layers": "4", "hidden_size": True},
+        {"num_hidden_layers": -4, "hidden_size": 64},
+        {"vision_config": {"num_hidden_layers": 4, "hidden_size": 64}},
+    ],
+)
+def test_a_config_without_its_sizes_gives_none(config: dict[str, Any]) -> None:
+    assert upper_bound(config) is None
+
+
+def test_a_config_that_nests_without_end_is_read_to_a_depth() -> None:
+    config: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 64}
+    for _ in range(900):
+        config = {"more": config, "num_hidden_layers": 2, "hidden_size": 64}
+    assert upper_bound(config) is not None
+
+
+LOADED = Description("mlx-lm 0.32.2", cache=CacheShape((CacheLayer(1000, 256),)))
+
+
+@pytest.mark.parametrize(
+    ("description", "reason", "source"),
+    [
+        (LOADED, "", "asked mlx-lm 0.32.2"),
+        (LOADED, "not asked", "asked mlx-lm 0.32.2"),
+        (Description("mlx-lm 0.32.2", refusal="Model type x not supported."), "", "x not support"),
+        (None, "vllm does not use mlx-lm", "the most it can be: vllm does not use mlx-lm"),
+        (None, "", "the most it can be: no mlx-lm here to ask"),
+    ],
+)
+def test_a_figure_says_where_it_comes_from(
+    description: Description | None, reason: str, source: str
+) -> None:
+    config = {**BASE, "model_type": "llama"}
+    found = count_cache(config, description, reason)
+    assert source in found.source
+    asked = description is LOADED
+    assert found.shape == (LOADED.cache if asked else upper_bound(config))
+
+
+@pytest.mark.parametrize(("bits", "group"), [(2, 64), (3, 32), (4, 64), (6, 64), (8, 32)])
+def test_a_quantized_cache_takes_what_mlx_lm_quantizes_it_to(bits: int, group: int) -> None:
+    """Two heads of 64 values at 16 bits, 4096 tokens."""
+    stored = cache.KVCache()
+    values = mlx.core.zeros((1, 2, 4096, 64), dtype=mlx.core.bfloat16)
+    stored.update_and_fetch(values, values)
+    packed = stored.to_quantized(group_size=group, bits=bits)
+    arrays = [*packed.keys, *packed.values]
+    real = sum(math.prod(array.shape) * array.dtype.size for array in arrays)
+    shape = CacheShape((CacheLayer(2 * 2 * 64 * 2, 256),))
+    settings = Settings(kv_bits=bits, kv_group=group, chunk=64)
+    assert shape.bytes(4096) == stored.nbytes
+    assert real <= quantized_bytes(shape, settings, 4096, 2) <= 1.01 * real
+
+
+def test_only_keys_and_values_of_all_tokens_are_quantized() -> None:
+    settings = Settings(kv_bits=4, quantized_after=5000)
+    plain, window = CacheLayer(1024, 256, None, 0, 2), CacheLayer(1024, 256, 1024)
+    state = CacheLayer(0, 1, None, 4096)
+    half = quantized_bytes(CacheShape((plain,)), settings, 1 << 17, 2)
+    assert half < 0.3 * CacheShape((plain,)).bytes(1 << 17)
+    for other in (window, state):
+        more = quantized_bytes(CacheShape((plain, other)), settings, 1 << 17, 2)
+        assert more == half + other.bytes(1 << 17)
+    # The first tokens are stored in full before any are quantized.
+    assert quantized_bytes(CacheShape((plain,)), settings, 4096, 2) == 2 * 1024 * 4096
+    points = CacheShape((), ((2048, 100), (4096, 200)))
+    assert quantized_bytes(points, settings, 4096, 2) == 200

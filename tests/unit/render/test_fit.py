@@ -28,6 +28,8 @@ ON_PAGE: dict[str, Any] = {
     "kv_bytes": 10 * GIB,
     "context_tokens": 32768,
     "context_why": "assumed, as --context-length is not set (model maximum: 131072)",
+    "kv_source": "asked mlx-lm 0.32.2",
+    "max_requests": 32,
     "overhead_bytes": int(2.7 * GIB),
     "need_bytes": int(89.5 * GIB),
     "total_bytes": 256 * GIB,
@@ -69,3 +71,41 @@ def test_on_a_narrow_terminal_each_server_has_its_line() -> None:
     others = [line.strip() for line in lines[at + 1 : at + 3]]
     assert others == ["8102 (amber) 4.00 GiB", "2 other servers 2.00 GiB"]
     assert max(map(len, lines[: at + 3])) <= 60
+
+
+DRAFT: dict[str, Any] = {
+    "name": "org/draft",
+    "weights_bytes": 3 * GIB,
+    "kv_bytes": GIB // 4,
+    "bytes": 13 * GIB // 4,
+    "kv_source": "asked mlx-lm 0.32.2",
+}
+
+
+def lines(**more: Any) -> list[str]:
+    return fit({**ON_PAGE, **more}, Style()).splitlines()
+
+
+def test_what_is_loaded_beside_the_model_has_a_line_of_its_own() -> None:
+    adapter = {"name": "/a/lora", "bytes": GIB // 2, "kv_bytes": 0, "kv_source": ""}
+    shown = lines(second_models=[DRAFT, adapter])
+    at = next(n for n, line in enumerate(shown) if "draft model" in line)
+    assert shown[at] == "  draft model    3.25 GiB  org/draft: weights 3.00 GiB, KV cache 256 MiB"
+    assert shown[at + 1] == "  adapter         512 MiB  /a/lora"
+    guessed = {**DRAFT, "kv_source": "counted from config.json alone"}
+    assert lines(second_models=[guessed])[at + 1].strip() == "counted from config.json alone"
+
+
+def test_what_a_server_may_keep_beyond_one_context() -> None:
+    (note,) = [one for one in lines(max_kept_prompts=10) if "not counted" in one]
+    assert note.strip() == "not counted: further requests (up to 32) and kept prompts (up to 10)"
+    shown = lines(max_kept_prompts=10, max_requests=1, kept_bytes=8 * GIB)
+    assert not [one for one in shown if "not counted" in one]
+    assert "  prompt cache   8.00 GiB  --prompt-cache-bytes of the entry" in shown
+
+
+def test_a_figure_that_is_unknown_says_why() -> None:
+    source = "counted from config.json alone, the most it can be: no mlx-lm here to ask"
+    shown = lines(kv_bytes=None, context_tokens=None, kv_source=source)
+    at = next(n for n, line in enumerate(shown) if line.startswith("  KV cache"))
+    assert "lacks the attention sizes" in shown[at] and shown[at + 1].endswith("to ask")
