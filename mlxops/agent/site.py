@@ -52,10 +52,12 @@ class HubSettings(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Paths, ports and runtime settings of one host. Times in seconds. `raw`: as it was sent."""
+    """Paths, ports and runtime settings of one host. Times in seconds. `raw`: as it was sent.
+    `model_dirs`: folders of models outside of the Hub's cache."""
 
     name: str
     hf_home: str
+    model_dirs: Tuple[str, ...]
     registry: str
     ports: Tuple[int, ...]
     bind: str
@@ -79,6 +81,7 @@ class Site(NamedTuple):
         return cls(
             name=site["name"],
             hf_home=os.path.expanduser(site["hf_home"]),
+            model_dirs=tuple(map(os.path.expanduser, site.get("model_dirs", ()))),
             registry=os.path.realpath(os.path.expanduser(site["registry"])),
             ports=tuple(site["ports"]),
             bind=site["bind"],

@@ -26,6 +26,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
     hf_home = table.take("hf_home", hostfile.home_path)
     site = {
         "hf_home": hf_home,
+        "model_dirs": table.take("model_dirs", hostfile.home_paths, []),
         "registry": table.take(
             "registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"
         ),

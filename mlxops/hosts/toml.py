@@ -16,6 +16,7 @@ from .folders import home
 
 REQUIRED = object()
 MAX_PORTS = values.MAX_PORTS
+MAX_PATHS = 32
 # The same rules as for a request's arguments.
 seconds, port = values.seconds, values.port
 
@@ -174,6 +175,13 @@ def home_path(value: Any) -> str:
     if not text(value).startswith(("/", "~/")):
         raise ValueError("must be an absolute path or begin with ~/")
     return str(value)
+
+
+def home_paths(value: Any) -> list[str]:
+    """Folders on the host, none of them twice."""
+    if not isinstance(value, list) or len(value) > MAX_PATHS:
+        raise ValueError(f'must be a list of at most {MAX_PATHS} paths, such as ["~/models"]')
+    return [*dict.fromkeys(home_path(one).rstrip("/") or "/" for one in value)]
 
 
 def client_path(value: Any) -> str:

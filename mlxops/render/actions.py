@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from .drift import location, next_step, one_line
-from .format import cell, duration, printable
+from .format import cell, counted, duration, printable
 from .style import Style
 
 # action -> as an infinitive, and as done. Not listed: the action itself, and with "ed".
@@ -17,6 +19,16 @@ _VERBS = {
     "rename": ("rename", "renamed"),
     "set": ("set", "set"),
     "stop": ("stop", "stopped"),
+}
+Text = Callable[[dict[str, Any], Style], str]
+# kind -> what one is called in a list of counts, if it is not the kind itself.
+_KINDS = {
+    "drafter": "draft",
+    "gguf": "GGUF",
+    "unconverted": "not converted to MLX",
+    "unsupported": "of unsupported types",
+    "copy": "copies",
+    "vision": "vision without mlx-vlm",
 }
 # Rows of a plan that say in their reason whether the action is possible.
 _UNCERTAIN = ("adopt", "refresh")
@@ -109,3 +121,30 @@ def plan_summary(result: dict[str, Any], style: Style) -> str:
     """What would be done, and what is wrong and would stay so."""
     lines = [*plan_lines(_news(result, style)), *map(one_line, problems(result))]
     return "\n".join([*lines, *_unstarted_lines(result, style)]) or style.idle("Nothing to do.")
+
+
+def with_skipped(text: Text, verbose: bool) -> Text:
+    """The text of `init`, with what was left out."""
+
+    def whole(result: dict[str, Any], style: Style) -> str:
+        skipped = result.get("skipped") or []
+        lines = (
+            _skipped_lines(skipped) if verbose else [] if style.quiet else _skipped_summary(skipped)
+        )
+        return "\n".join([text(result, style), *lines])
+
+    return whole
+
+
+def _skipped_summary(skipped: list[dict[str, Any]]) -> list[str]:
+    if not skipped:
+        return []
+    kinds = Counter(str(one["kind"]) for one in skipped)
+    counts = ", ".join(f"{n} {_KINDS.get(kind, kind)}" for kind, n in kinds.most_common())
+    other = counted(len(skipped), "other model was", "other models were")
+    return [f"{other} not added: {counts} (mlxops init -v lists them)"]
+
+
+def _skipped_lines(skipped: list[dict[str, Any]]) -> list[str]:
+    rows = sorted(skipped, key=lambda one: (str(one["kind"]), str(one["model"]).lower()))
+    return [f"not added {printable(one['model'])}: {printable(one['reason'])}" for one in rows]

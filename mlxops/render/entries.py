@@ -21,6 +21,12 @@ def _files(model: Row, style: Style) -> str:
     return style.wrong(cell(model["files"])) if model.get("problem") else cell(model.get("files"))
 
 
+def _repo(model: Row) -> str:
+    return (
+        "local" if model.get("cache_path") and not model.get("repo_id") else cell(model["repo_id"])
+    )
+
+
 COLUMNS = (
     Column(name="NAME", text=lambda m, _: cell(m["name"]), keep=True, shorten=40),
     Column(name="LOADED", text=_loaded, key=lambda m: m.get("port") or m.get("wanted"), keep=True),
@@ -34,7 +40,7 @@ COLUMNS = (
     ),
     Column(name="FILES", text=_files, weight=5),
     Column(name="SLOT", text=lambda m, _: cell(m.get("slot_name") or m.get("slot")), weight=3),
-    Column(name="REPO", text=lambda m, _: cell(m.get("repo_id")), weight=2, shorten=20),
+    Column(name="REPO", text=lambda m, _: _repo(m), weight=2, shorten=20),
     Column(name="FORMAT", text=lambda m, _: cell(m.get("format")), weight=1),
 )
 LISTING = Listing("models", COLUMNS, itemgetter("name"))
@@ -76,7 +82,8 @@ def rename_result(result: dict[str, Any], style: Style) -> str:
 
 def removal_question(result: dict[str, Any], files: bool) -> str:
     """The question asked before an entry is removed."""
-    name = f"{result['entry']} ({result.get('repo_id') or 'no repo'})"
+    what = result.get("repo_id") or result.get("files") or "no repo"
+    name = f"{result['entry']} ({printable(what)})"
     more = f", its settings and its files ({file_size(result.get('size_bytes'))})"
     return f"Remove entry {name}{more if files else ' and its settings'}?"
 

@@ -89,7 +89,7 @@ FLOORS = (
     ("doctor", "slots", "watch"),
     ("load",),
     ("servers", "restricted"),
-    ("main", "history", "logs", "memory", "storage", "verify"),
+    ("main", "catalog", "history", "logs", "memory", "storage", "verify"),
     ("hub", "ports"),
     ("ranks",),
     ("jobs", "models"),

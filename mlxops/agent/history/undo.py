@@ -70,7 +70,7 @@ def reverse(now: Registry, edit: Edit) -> Reversal:
     for name in edit.removed:
         entry, left_out = _restored(now, edit, name)
         now = now.put(entry)
-        steps.append(Step("add", name, entry.repo_id + left_out))
+        steps.append(Step("add", name, (entry.repo_id or entry.cache_path) + left_out))
     for name in edit.entries:
         if name not in (*edit.added, *edit.removed):
             rows = _settings(edit, name)
@@ -143,7 +143,8 @@ def _restored(now: Registry, edit: Edit, name: str) -> Tuple[Entry, str]:
     fields = {c.field: c.before for c in edit.changes if c.entry == name}
     twin = [e.name for e in now.entries.values() if _same_model(e, fields)]
     if twin:
-        raise _changed(twin[0], "%s is registered as %s now" % (fields.get("repo_id"), twin[0]))
+        what = fields.get("repo_id") or fields.get("cache_path")
+        raise _changed(twin[0], "%s is registered as %s now" % (what, twin[0]))
     wanted = fields.get("wanted")
     rivals = [e.name for e in now.wanting(wanted)] if type(wanted) is int else []
     for key in ("process", *(("wanted",) if rivals else ())):
@@ -153,8 +154,11 @@ def _restored(now: Registry, edit: Edit, name: str) -> Tuple[Entry, str]:
 
 
 def _same_model(entry: Entry, fields: Dict[str, Any]) -> bool:
-    repo = fields.get("repo_id")
-    return isinstance(repo, str) and bool(repo) and entry.repo_id.lower() == repo.lower()
+    """Whether the entry is of the repository, or the local folder, of these fields."""
+    repo, path = fields.get("repo_id"), fields.get("cache_path")
+    if isinstance(repo, str) and repo:
+        return entry.repo_id.lower() == repo.lower()
+    return isinstance(path, str) and bool(path) and entry.cache_path == path
 
 
 def _changed(name: str, why: str, fields: Optional[List[str]] = None) -> AssignmentConflict:

@@ -283,7 +283,7 @@ def download_needed(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Opt
         raise ModelMissing(
             "%s cannot be loaded: %s"
             % (entry.name, presence.describe_faults(entry.cache_path) or "it has no path"),
-            mlxops_command("set", entry.name, "cache_path=PATH"),
+            presence.lost_folder_hint(entry),
             entry=entry.name,
         )
     return _describe(ctx, entry, command)

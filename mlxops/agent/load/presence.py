@@ -144,9 +144,17 @@ def describe_faults(path: str) -> str:
     return "%s: %s%s" % (path, "; ".join(texts[:3]), more) if texts else ""
 
 
+def lost_folder_hint(entry: Entry) -> str:
+    """What to do about a local model, which cannot be downloaded."""
+    elsewhere = mlxops_command("set", entry.name, "cache_path=PATH")
+    if entry.cache_path and missing_reason(entry.cache_path):
+        return "mount its disk or restore the folder; if it is elsewhere now: " + elsewhere
+    return elsewhere
+
+
 def _hint(entry: Entry, request: LoadRequest) -> str:
     if not resolve.is_repo_id(entry.repo_id):
-        return mlxops_command("set", entry.name, "cache_path=PATH")
+        return lost_folder_hint(entry)
     flags = ["--revision", request.revision] if request.revision else []
     port: object = request.port or "PORT"
     fetch = "to download %s: %s" % (

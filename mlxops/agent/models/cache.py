@@ -85,7 +85,7 @@ def repo_of(path: str) -> str:
 
 def inspect(path: str) -> Snapshot:
     """Inspect the model folder at `path`; OSError if it cannot be listed."""
-    from . import completeness
+    from . import completeness, kinds
     from . import files as modelfiles
 
     path = os.path.abspath(os.path.expanduser(path))
@@ -101,7 +101,7 @@ def inspect(path: str) -> Snapshot:
         size_bytes=size_bytes(path),
         missing=tuple(sorted(faults)),
         format=modelfiles.format_of(path),
-        kind=modelfiles.kind_of(path, repo_id or revision),
+        kind=kinds.kind_of(path, repo_id or revision).name,
         faults=faults,
     )
 

@@ -3,6 +3,7 @@ family."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import families, templates
@@ -72,7 +73,8 @@ def _found_template(entry: Entry, model_type: str, folder: Optional[str]) -> tem
     template = (
         templates.snapshot_template(entry.cache_path) if entry.cache_path else templates.NO_TEMPLATE
     )
-    return template if template.text else templates.host_template(folder, entry.repo_id, model_type)
+    named = entry.repo_id or os.path.basename(entry.cache_path)
+    return template if template.text else templates.host_template(folder, named, model_type)
 
 
 def _template_in_use(entry: Entry, template: templates.Template) -> templates.Template:

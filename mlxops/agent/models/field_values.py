@@ -30,6 +30,8 @@ def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
         near = difflib.get_close_matches(key.lower(), SETTABLE, 1)
         meant = "did you mean %s?" % near[0] if near else "keys: " + ", ".join(SETTABLE)
         raise Usage("%r cannot be set" % key, meant, key=key)
+    if key == "repo_id" and text in (None, "", NONE):
+        return ""
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id must be org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
     if key in defaults.KEYS and text in (None, "", AUTO):
@@ -39,7 +41,7 @@ def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
     if not text or (text == NONE and key in _CLEARABLE):
         return REQUIRED.get(key)
     if key == "cache_path":
-        return _folder(text)
+        return parse_folder(text)
     if key == "slot":
         named = [slot.port for slot in ctx.site.slots.values() if slot.name == text]
         return named[0] if named else ctx.site.require_port(_number(key, text))
@@ -63,15 +65,13 @@ def show_field(key: str, value: Any) -> str:
     )
 
 
-def _folder(text: str) -> str:
+def parse_folder(text: str, key: str = "cache_path") -> str:
     """An absolute path, without a slash at its end and without detours."""
     path = os.path.expanduser(text)
     if not os.path.isabs(path):
-        raise Usage(
-            "cache_path must be an absolute path on the host, not %r" % text,
-            "mlxops set NAME cache_path=/PATH",
-            key="cache_path",
-        )
+        command = "register NAME --path /PATH" if key == "--path" else "set NAME cache_path=/PATH"
+        text = "%s must be an absolute path on the host, not %r" % (key, text)
+        raise Usage(text, "mlxops " + command, key=key)
     tidy = os.path.normpath(path)
     return tidy if folder_identity(tidy) == folder_identity(path) else path
 

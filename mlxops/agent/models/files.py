@@ -1,4 +1,4 @@
-"""The files of one model folder: which a server needs, and what kind of model they make.
+"""The files of one model folder: which a server needs, and their format.
 
 Their content is untrusted: reads are bounded, names are checked, JSON may be anything."""
 
@@ -16,53 +16,6 @@ MAX_CONFIG_BYTES = 8 << 20
 _HEADER_LIMIT = 16 << 20
 
 _NEEDED_SUFFIXES = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
-
-_SPEECH_AND_VISION = frozenset(
-    [
-        "whisper",
-        "t5",
-        "mt5",
-        "umt5",
-        "bart",
-        "mbart",
-        "marian",
-        "pegasus",
-        "speech_to_text",
-        "seamless_m4t",
-        "parakeet",
-        "moonshine",
-        "blip",
-        "clip",
-        "siglip",
-        "vit",
-        "vision-encoder-decoder",
-        "trocr",
-        "florence2",
-        "wav2vec2",
-        "musicgen",
-    ]
-)
-_ENCODERS = frozenset(
-    [
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "distilbert",
-        "mpnet",
-        "modernbert",
-        "nomic_bert",
-        "new",
-        "gte",
-        "deberta",
-        "deberta-v2",
-        "electra",
-        "camembert",
-        "albert",
-        "colbert",
-        "jina_bert",
-    ]
-)
-_CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
 def is_needed_file(name: str) -> bool:
@@ -118,34 +71,3 @@ def format_of(path: str) -> str:
     if first is None:
         return "gguf" if any(name.endswith(".gguf") for name in os.listdir(path)) else "other"
     return "mlx" if header_metadata(first).get("format") == "mlx" else "other"
-
-
-def _architecture(settings: Dict[str, Any]) -> str:
-    names = settings.get("architectures")
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
-
-
-def kind_of(path: str, repo_id: str) -> str:
-    """ "chat", "embedding", "reranker" or "other".
-
-    Qwen3's embedding and reranker models have the architecture of the chat model: only the name
-    shows the difference."""
-    settings, name = config(path), repo_id.lower()
-    if "rerank" in name:
-        return "reranker"
-    if "embed" in name or os.path.exists(os.path.join(path, "config_sentence_transformers.json")):
-        return "embedding"
-    family = settings.get("model_type")
-    return _kind_by_head(_architecture(settings), family if isinstance(family, str) else "")
-
-
-def _kind_by_head(head: str, family: str) -> str:
-    if family in _SPEECH_AND_VISION or not (head or family):
-        return "other"
-    if head.endswith(_CHAT_HEADS):
-        return "chat"
-    if head.endswith("ForSequenceClassification"):
-        return "reranker"
-    if family in _ENCODERS or head.endswith("Model"):
-        return "embedding"
-    return "other" if head else "chat"

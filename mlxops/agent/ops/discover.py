@@ -7,9 +7,10 @@ import socket
 import sys
 from typing import Any, Dict, List, Mapping, Optional
 
+from ..catalog.homes import find_homes
+from ..catalog.local_folders import find_model_dirs
 from ..context import Context
 from ..errors import Unobservable
-from ..models.homes import find_homes
 from ..programs.discover import find_runtimes
 
 
@@ -29,6 +30,7 @@ def discover(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             for one in ctx.site.runtimes.values()
         ],
         "hf_homes": [home._asdict() for home in find_homes()],
+        "model_dirs": [one._asdict() for one in find_model_dirs()],
         "used_ports": _used_ports(ctx),
         "address": _address(os.environ.get("SSH_CONNECTION", "")),
     }

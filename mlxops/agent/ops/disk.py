@@ -53,6 +53,13 @@ def _chosen(registry: Registry, repos: Iterable[Repo], words: List[str]) -> Opti
     for word in words:
         entry = registry.entries.get(word)
         match = [one for one in ids if same_repo(one, entry.repo_id if entry else word)]
+        if entry is not None and not entry.repo_id:
+            raise ModelUnknown(
+                "the files of %s are not in the cache but in %s, which mlxops never removes"
+                % (word, entry.cache_path),
+                mlxops_command("show", word),
+                model=word,
+            )
         if not match:
             raise ModelUnknown(
                 "%r is neither a repository in the cache nor an entry with one" % word,

@@ -41,6 +41,9 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         runtime = ctx.site.runtime_named(changes.get("runtime", known.text("runtime")))
         changes["args"] = with_full_paths(runtime, changes["args"])
     changed = _changed(ctx, known, changes, given)
+    if not changed.repo_id and not changed.cache_path:
+        text = "%s would have neither a repository nor a folder" % name
+        raise Usage(text, mlxops_command("set", name, "cache_path=/PATH"), entry=name)
     if set(changes) & set(CHECKED):
         require_acceptable(ctx, known, changed)
 
@@ -63,6 +66,8 @@ def _changed(
 ) -> Entry:
     """The entry with the changes. `given`: as typed; a key without a value gets its default."""
     changed = entry.with_fields(**changes)
+    if "repo_id" in changes and entry.model_id == entry.repo_id and "model_id" not in changes:
+        changed = changed.with_fields(model_id=changed.repo_id)
     moved = "revision" in changes and "cache_path" not in changes
     if moved or ("cache_path" in changes and not changes["cache_path"]):
         changed = _at_revision(ctx, changed)

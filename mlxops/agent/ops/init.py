@@ -1,22 +1,22 @@
-"""init: add the models of the cache to the registry, and adopt running servers."""
+"""init: add the models of this host to the registry, and adopt running servers."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+import os
+from typing import Any, Dict, List, Mapping, Tuple
 
+from ..catalog.candidates import Candidate, find_candidates
 from ..clock import now
 from ..context import Context
-from ..errors import Failed
+from ..errors import Unobservable
 from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
 from ..models.location import folder_identity
-from ..models.options import LaunchOptions, find_installed, launch_options, require_servable
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record
 from ..ports.survey import observe_ports
-from ..programs.installed import Installed
 from ..registry import init_plan as intake
-from ..registry.entries import REQUIRED, Entry, Registry
+from ..registry.entries import Registry
 from ..registry.init_plan import CachedModel, Change, Running, Slots
 from ..registry.lock import describe_holder
 from ..runtimes.secrets import masked
@@ -28,14 +28,16 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
     registry = ctx.store.read()
-    ctx.client.emit("phase", phase="scan", message="scanning %s" % ctx.site.hf_home)
-    models, evidence = _models(ctx), observe_ports(ctx, registry, ctx.site.ports)
+    places = ", ".join((ctx.site.hf_home, *ctx.site.model_dirs))
+    ctx.client.emit("phase", phase="scan", message="scanning %s" % places)
+    found, evidence = find_candidates(ctx, registry), observe_ports(ctx, registry, ctx.site.ports)
+    models = [_cached_model(one) for one in found.models]
     for one in evidence.values():
         if one.answer.refusal:
             text = "port %d: %s" % (one.port, one.answer.refusal)
             ctx.client.emit("warning", message=text)
     running = [
-        _running(port_evidence, port_evidence.proven[0])
+        _running(ctx, port_evidence, port_evidence.proven[0])
         for port_evidence in evidence.values()
         if _adoptable(port_evidence)
     ]
@@ -54,6 +56,7 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "actions": [*noted, *(change_row(c, not dry) for c in changes[0])],
         "drift": _not_adopted(evidence, registry),
+        "skipped": [one._asdict() for one in found.skipped],
     }
 
 
@@ -115,54 +118,18 @@ def _locked_reason(evidence: PortEvidence, registry: Registry) -> str:
     return "not adopted while a job works on it: " + describe_holder(evidence.job)
 
 
-def _models(ctx: Context) -> List[CachedModel]:
-    """Complete MLX chat models. Of a repository in both roots, the first complete copy counts."""
-    snapshots = hfcache.scan(ctx.site.hf_home)
-    for snapshot in snapshots:
-        _warn_if_incomplete(ctx, snapshot)
-    for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
-        ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
-    whole = [s for s in snapshots if s.complete and (s.format, s.kind) == ("mlx", "chat")]
-    first = {s.repo_id.lower(): s for s in reversed(whole)}
-    there = find_installed(ctx, None)
-    if whole and there.flags is None:
-        text = "%s does not list its options: no parsers are proposed" % there.runtime.name
-        ctx.client.emit("warning", message=text)
-    return [_with_defaults(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
-
-
-def _with_defaults(ctx: Context, snapshot: hfcache.Snapshot, there: Installed) -> CachedModel:
-    entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
-    chosen = launch_options(ctx.site, entry, there)
-    defaults = chosen.defaults
-    notes = (*defaults.notes, *_load_error(ctx, chosen, there))
+def _cached_model(found: Candidate) -> CachedModel:
     return CachedModel(
-        repo_id=snapshot.repo_id,
-        path=snapshot.path,
-        proposed=defaults.values,
-        notes=notes,
-        place=folder_identity(snapshot.path),
+        repo_id=found.snapshot.repo_id,
+        path=found.snapshot.path,
+        proposed=found.chosen.defaults.values,
+        notes=found.notes,
+        place=folder_identity(found.snapshot.path),
+        label=found.label,
     )
 
 
-def _load_error(ctx: Context, chosen: LaunchOptions, there: Installed) -> Iterator[str]:
-    """It is added anyway: a newer or another runtime may serve it."""
-    try:
-        require_servable(ctx.site, chosen, there)
-    except Failed as exc:
-        yield "load will refuse it: " + exc.message
-
-
-def _warn_if_incomplete(ctx: Context, snapshot: hfcache.Snapshot) -> None:
-    """Warn about an incomplete snapshot that may be a chat model."""
-    if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
-        return
-    shown, more = ", ".join(snapshot.missing_reasons[:3]), len(snapshot.missing) - 3
-    text = "skipping %s: missing or unreadable: %s" % (snapshot.repo_id, shown)
-    ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
-
-
-def _running(evidence: PortEvidence, server: Server) -> Running:
+def _running(ctx: Context, evidence: PortEvidence, server: Server) -> Running:
     launcher = server.launcher
     record: Dict[str, Any] = {
         "pid": launcher.pid,
@@ -174,5 +141,22 @@ def _running(evidence: PortEvidence, server: Server) -> Running:
     }
     if evidence.answer.health == 200:
         record["ready_at"] = now()
+    model = _absolute(ctx, server)
+    return Running(
+        port=evidence.port,
+        model=model,
+        record=record,
+        repo_id=hfcache.repo_of(model),
+        place=folder_identity(model),
+    )
+
+
+def _absolute(ctx: Context, server: Server) -> str:
+    """The model in the server's command line, with the whole path if it is a relative one."""
     model = server.invocation.model or ""
-    return Running(evidence.port, model, record, hfcache.repo_of(model))
+    try:
+        folder = "" if os.path.isabs(model) else ctx.procs.folder(server.process.pid)
+    except Unobservable:
+        folder = ""
+    path = os.path.normpath(os.path.join(folder, model)) if folder and model else model
+    return path if os.path.isdir(path) else model

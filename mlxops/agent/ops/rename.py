@@ -107,7 +107,10 @@ def _warnings(ctx: Context, entry: Entry, old: str) -> List[str]:
     """The ports on which clients will need another name after the next load."""
     ports = dict.fromkeys(_ports(entry))
     text = "after the next load on port %d, clients must ask for %s, not for %s"
-    return [
+    planned = [slot.port for slot in ctx.site.slots.values() if slot.model == old]
+    declared = "slots.%d.model of the host file is still %s: write %s there"
+    named = [declared % (port, old, entry.name) for port in planned if not entry.repo_id]
+    return named + [
         text % (port, entry.name, old)
         for port in ports
         if _answers_to(ctx, entry, port, old) != _answers_to(ctx, entry, port, entry.name)

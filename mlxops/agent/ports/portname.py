@@ -165,7 +165,7 @@ class PortResolver:
     def _port_of(self, entry: Entry, registry: Registry) -> Optional[int]:
         """The port that an entry is on, or is being loaded on; for some verbs also the free port
         that it wants; for a plan, the one for which its model is declared."""
-        declared = self._declared_port(entry.repo_id)
+        declared = self._declared_port(entry.repo_id or entry.name)
         if declared is not None:
             return declared
         if self._loading is None:

@@ -6,29 +6,35 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Op
 
 from ..errors import mlxops_command
 from .entries import REQUIRED, Entry, Registry
+from .resolve import typable_name
 
 
 class CachedModel(NamedTuple):
-    """A complete MLX chat model in the cache, with the defaults of its family; `notes`: what is
-    missing. `place`: the identity of its folder."""
+    """A complete MLX chat model on this host, with the defaults of its family; `notes`: what is
+    missing. `place`: the identity of its folder.
+
+    `repo_id`: "" for a model in a folder outside of the Hub's cache, which then has a `label`."""
 
     repo_id: str
     path: str
     proposed: Mapping[str, Any]
     notes: Tuple[str, ...] = ()
     place: str = ""
+    label: str = ""
 
 
 class Running(NamedTuple):
     """A server on a port: the model in its command line, and the record of its process for the
     registry.
 
-    `repo_id`: the repository if the model is in the cache, else ""."""
+    `repo_id`: the repository if the model is in the cache, else "". `place`: the identity of the
+    folder that it names."""
 
     port: int
     model: str
     record: Mapping[str, Any]
     repo_id: str = ""
+    place: str = ""
 
 
 class Change(NamedTuple):
@@ -68,6 +74,7 @@ def plan(
     `places`: entry -> the identity of its folder. `taken`: entry -> port of the load in progress
     that works on it; init leaves those entries alone."""
     changes: List[Change] = []
+    added: List[Tuple[Change, str]] = []
     running = list(running)
     served = {server.model: server.port for server in running}
     for model in found:
@@ -76,9 +83,11 @@ def plan(
             for step in _for_model(registry, model, slots, places)
         ]
         changes += steps
+        added += [(step, model.place) for step in steps if step.action == "add"]
         registry = apply(registry, steps)
+    found_at = {**places, **{c.name: p for c, p in added}}
     for server in running:
-        change = _for_server(registry, server)
+        change = _for_server(registry, server, found_at)
         if change is not None:
             changes.append(_leave_alone(change, taken))
             registry = apply(registry, changes[-1:])
@@ -114,8 +123,14 @@ def _for_model(
         for e in registry.entries.values()
         if model.place and places.get(e.name) == model.place
     }
+    if not model.repo_id and not here:
+        return [_moved(registry, model, places) or _added(registry, model, slots)]
     # The Hub ignores case in names.
-    known = [e for e in registry.entries.values() if e.repo_id.lower() == model.repo_id.lower()]
+    known = [
+        e
+        for e in registry.entries.values()
+        if model.repo_id and e.repo_id.lower() == model.repo_id.lower()
+    ]
     if not known and not here:
         return [_added(registry, model, slots)]
     return [
@@ -123,6 +138,29 @@ def _for_model(
         for e in known
         if not e.text("revision") and e.cache_path != model.path and e.name not in here
     ]
+
+
+def _moved(registry: Registry, model: CachedModel, places: Mapping[str, str]) -> Optional[Change]:
+    """Not added: the model of an entry whose folder is gone, as it seems, in another place."""
+    name = _folder_name(model.path)
+    for entry in registry.entries.values():
+        # An existing folder is identified by numbers.
+        gone = places.get(entry.name, "").startswith("/")
+        if gone and not entry.repo_id and _folder_name(entry.cache_path) == name:
+            command = mlxops_command("set", entry.name, "cache_path=" + model.path)
+            reason = "%s does not exist; if it is now %s: %s"
+            return Change(
+                action="refresh",
+                name=entry.name,
+                port=entry.port,
+                reason=reason % (entry.cache_path, model.path, command),
+                entry=None,
+            )
+    return None
+
+
+def _folder_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2].lower()
 
 
 def _refreshed(entry: Entry, model: CachedModel) -> Change:
@@ -139,33 +177,35 @@ def _refreshed(entry: Entry, model: CachedModel) -> Change:
 
 
 def _added(registry: Registry, model: CachedModel, slots: Slots) -> Change:
-    name = free_name(registry, model.repo_id, slots.names)
+    named = model.repo_id or model.label
+    name = free_name(registry, named, slots.names)
     fields: Dict[str, Any] = {
         **REQUIRED,
         "repo_id": model.repo_id,
         "model_id": model.repo_id,
         "cache_path": model.path,
     }
-    port = {repo_id.lower(): port for repo_id, port in slots.planned.items()}.get(
-        model.repo_id.lower()
-    )
+    planned = {word.lower(): port for word, port in slots.planned.items()}
+    port = planned.get(model.repo_id.lower() or name)
     if port is not None and port not in [e.slot for e in registry.entries.values()]:
         fields["slot"] = port
     entry = Entry(name, {**fields, **model.proposed})
     proposed = ", ".join(
         "%s %s" % (key, format_value(value)) for key, value in model.proposed.items()
     )
-    reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
+    where = named if model.repo_id else model.path
+    reason = "; ".join([where + (" with " + proposed if proposed else ""), *model.notes])
     return Change(action="add", name=name, port=None, reason=reason, entry=entry)
 
 
-def _for_server(registry: Registry, server: Running) -> Optional[Change]:
+def _for_server(registry: Registry, server: Running, places: Mapping[str, str]) -> Optional[Change]:
     if registry.holders(server.port):
         return None
     match = [
         e
         for e in registry.entries.values()
-        if server.model and server.model in (e.cache_path, e.repo_id)
+        if (server.model and server.model in (e.cache_path, e.repo_id))
+        or (server.place and server.place == places.get(e.name))
     ]
     if not match:
         return Change(
@@ -198,17 +238,24 @@ def _unnamed(registry: Registry, server: Running) -> str:
         own = mlxops_command("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
         swap = mlxops_command("load", kin[0].name, server.port, "--replace")
         return text % (server.model, kin[0].repo_id, kin[0].name, own, swap)
-    add = mlxops_command("register", "NAME", server.repo_id or "ORG/NAME")
-    if server.model:
-        add += " && " + mlxops_command("set", "NAME", "cache_path=" + server.model)
+    if server.repo_id or not server.model:
+        add = mlxops_command("register", "NAME", server.repo_id or "ORG/NAME")
+        if server.model:
+            add += " && " + mlxops_command("set", "NAME", "cache_path=" + server.model)
+    else:
+        add = mlxops_command("register", "--path", server.model)
     return "it serves %s, which has no entry: %s && mlxops init" % (server.model or "?", add)
 
 
 def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> str:
-    """An unused name for an entry: that of the repository, else a longer one. It is not a number,
-    which would be a port."""
+    """An unused name for an entry: that of the repository or folder, else a longer one. It is not a
+    number, which would be a port."""
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
-    names = [name for name in (short, full) if not name.isdecimal()]
-    names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)]
+    names = [typable_name(short), typable_name(full)] if not short.isdecimal() else []
+    full = typable_name(full)
+    names += [
+        full,
+        *("%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)),
+    ]
     reserved = {name.lower() for name in registry.entries} | slot_names
     return next(name for name in names if name not in reserved)

@@ -36,6 +36,15 @@ def require_valid_name(name: str) -> None:
     )
 
 
+def typable_name(text: str) -> str:
+    """The text as the name of an entry: with a dash for each character that no name can have."""
+    name = "".join(
+        "-" if c in _UNTYPABLE or c.isspace() or not c.isprintable() else c for c in text
+    )
+    name = name.strip("-.")
+    return name if not _PORTS.fullmatch(name) else "-".join(filter(None, ("model", name)))
+
+
 def find_exact(registry: Registry, word: str) -> Optional[Entry]:
     """The entry with exactly this name, repo_id or model_id, case ignored; ModelAmbiguous for
     several.

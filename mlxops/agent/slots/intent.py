@@ -81,16 +81,24 @@ def plan_warnings(site: Site, registry: Registry, entry: Entry) -> List[str]:
     others = [e.name for e in registry.entries.values() if e.slot == entry.slot]
     others = [name for name in others if name != entry.name]
     declared = site.slots[entry.slot].model if entry.slot in site.slots else None
-    if declared and not same_repo(declared, entry.repo_id):
+    if declared and not (same_repo(declared, entry.repo_id) or declared == entry.name):
         others.append("%s (the host file)" % declared)
     text = "port %d is planned for %s as well as for %s: only one can serve there"
     return [text % (entry.slot, other, entry.name) for other in others]
+
+
+def is_local(registry: Registry, word: str) -> bool:
+    """Whether the word is the name of an entry without a repository, which a slot can plan only by
+    its name."""
+    return word in registry.entries and not registry.entries[word].repo_id
 
 
 def _declared_entry(registry: Registry, port: int, word: str) -> object:
     """The entry of a declared model, None without one, or the error if several could be meant.
 
     Of several, the one that is on the port, wants it, or has it as its slot."""
+    if is_local(registry, word):
+        return registry.entries[word]
     try:
         return resolve.find_exact(registry, word) if resolve.is_repo_id(word) else None
     except ModelAmbiguous as exc:
@@ -103,24 +111,28 @@ def _declared_entry(registry: Registry, port: int, word: str) -> object:
 def _require_models(registry: Registry, declared: Mapping[int, str], ports: Iterable[int]) -> None:
     for port in ports:
         word = declared.get(port)
-        if word is None or resolve.is_repo_id(word):
+        if word is None or resolve.is_repo_id(word) or is_local(registry, word):
             continue
-        near = _similar_repos(registry, word)
-        text = "slots.%d.model is %r: a declared model is an org/name" % (port, word)
+        near = _similar_models(registry, word)
+        text = (
+            "slots.%d.model is %r: a declared model is an org/name, or the entry of a local model"
+        )
+        text = text % (port, word)
         hint = "did you mean %s?" % ", ".join(near) if near else "mlxops list shows the models"
         raise Usage(text, hint, key=_key(port), model=word, near=near)
 
 
-def _similar_repos(registry: Registry, word: str) -> List[str]:
-    """The repositories of the entries that the word may mean."""
+def _similar_models(registry: Registry, word: str) -> List[str]:
+    """The repositories of the entries that the word may mean; the names of local ones."""
     try:
         entry = resolve.find_entry(registry, word)
     except ModelAmbiguous as exc:
         names = exc.fields["matches"][: resolve.MAX_NAMES]
     else:
         names = [entry.name] if entry else resolve.unknown_model(registry, word).fields["near"]
-    repos = [registry.entries[n].repo_id for n in names if n in registry.entries]
-    return list(dict.fromkeys(filter(resolve.is_repo_id, repos)))
+    near = [registry.entries[n] for n in names if n in registry.entries]
+    words = [e.repo_id or e.name for e in near]
+    return list(dict.fromkeys(w for w in words if resolve.is_repo_id(w) or is_local(registry, w)))
 
 
 def _require_one_port_each(

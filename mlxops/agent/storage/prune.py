@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from ..context import Context
 from ..errors import Failed, mlxops_command
 from ..models import files as modelfiles
+from ..models.kinds import CHAT, kind_of
 from ..models.location import folder_identity
 from ..registry.entries import Registry
 from .content import Held, Repo, read_cache
@@ -37,12 +38,12 @@ def _judge(users: Users, repo: Repo) -> List[Item]:
 
 
 def _use(users: Users, held: Held) -> Use:
-    kind = (modelfiles.format_of(held.path), modelfiles.kind_of(held.path, held.repo_id))
     return Use(
         entries=users.entries_of(held),
         others=users.others_of(held),
         declared=users.is_declared(held),
-        servable=kind == ("mlx", "chat"),
+        servable=modelfiles.format_of(held.path) == "mlx"
+        and kind_of(held.path, held.repo_id).name == CHAT,
     )
 
 
@@ -54,7 +55,8 @@ def require_unused(ctx: Context, registry: Registry, name: str, path: str) -> It
     item = next((one for one in items if folder and folder_identity(one.path) == folder), None)
     keep = mlxops_command("remove", name)
     if item is None:
-        why = "%s is not a snapshot in the cache" % path if path else "%s has no files" % name
+        outside = "%s is outside of the cache, where mlxops removes nothing" % path
+        why = outside if path else "%s has no files" % name
         raise Failed(why, "%s removes the entry alone" % keep, entry=name)
     if not item.removable and item.state != OTHER:
         text = "the files of %s are %s (%s); nothing was removed" % (name, item.state, item.reason)

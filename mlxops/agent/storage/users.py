@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, FrozenSet, Iterable, List, Mapping, NamedTuple, Tuple
 
 from ..context import Context
 from ..jobs.reservations import running_jobs
+from ..models.cache import file_statuses, repo_of
 from ..models.location import folder_identity, same_repo
 from ..procs.tree import ancestors
 from ..registry.entries import Entry, Registry
-from .content import Held
+from .content import FileId, Held
+
+NONE: FrozenSet[FileId] = frozenset()
 
 
 class Users(NamedTuple):
     """What may use a snapshot. `words`: (who, word) of every command line and of every running
-    job's command; `declared`: repositories of the host file."""
+    job's command; `declared`: repositories of the host file. `files`: those of each entry outside
+    of the cache, which may be links to the cache's."""
 
     entries: Tuple[Entry, ...]
     words: Tuple[Tuple[str, str], ...]
     declared: Tuple[str, ...]
+    files: Mapping[str, FrozenSet[FileId]] = {}
 
     def entries_of(self, held: Held) -> List[str]:
         """The entries that are loaded from the snapshot, or may be."""
-        return [entry.name for entry in self.entries if _is_of(entry, held)]
+        return [
+            entry.name
+            for entry in self.entries
+            if _is_of(entry, held)
+            or not self.files.get(entry.name, NONE).isdisjoint(held.blobs or ())
+        ]
 
     def others_of(self, held: Held) -> List[str]:
         """The processes, jobs and arguments of entries that name the snapshot or its
@@ -48,7 +58,18 @@ def read_users(ctx: Context, registry: Registry) -> Users:
     for port, job in running_jobs(ctx.site.registry).items():
         words += [("job %s" % job.get("job", port), word) for word in _job_words(job)]
     declared = tuple(slot.model for slot in ctx.site.slots.values() if slot.model)
-    return Users(tuple(registry.entries.values()), tuple(words), declared)
+    entries = tuple(registry.entries.values())
+    files = {
+        e.name: _files(e.cache_path) for e in entries if e.cache_path and not repo_of(e.cache_path)
+    }
+    return Users(entries, tuple(words), declared, files)
+
+
+def _files(path: str) -> FrozenSet[FileId]:
+    try:
+        return frozenset((s.st_dev, s.st_ino) for s in file_statuses(os.path.expanduser(path)))
+    except (OSError, ValueError):
+        return NONE
 
 
 def _job_words(job: Mapping[str, Any]) -> Iterable[str]:

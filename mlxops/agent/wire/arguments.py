@@ -34,6 +34,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "register": {
         "name": values.word,
         "repo": values.word,
+        "path": values.text,
         "slots": values.flag,
         "again": values.flag,
         "slot": values.port,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...agent.errors import Failed, Usage
-from ...render.actions import change_summary, plan_summary
+from ...render.actions import change_summary, plan_summary, with_skipped
 from ...render.entries import (
     LISTING,
     entry_table,
@@ -45,16 +45,18 @@ def show(run: Run, what: str) -> Answer:
     return Answer(result, page, registry_fault(result), verbatim=True)
 
 
-@verb("init", "mlxops init --dry-run", "mlxops init")
+@verb("init", "mlxops init --dry-run", "mlxops init", "mlxops init -v")
 @options.dry_run()
 def init(run: Run, dry_run: bool) -> Answer:
-    """Add an entry for every complete MLX chat model in the cache; adopt servers that are already
-    running.
+    """Add an entry for every complete MLX chat model in the cache and in the folders of model_dirs;
+    adopt servers that are already running.
+
+    Models that the host's runtime cannot serve are not added: speech, embedding and draft models,
+    adapters, GGUF files and others. With -v, each is listed with the reason.
 
     Nothing is removed or renamed."""
-    return Answer(
-        run.call("init", {"dry_run": dry_run}), plan_summary if dry_run else change_summary
-    )
+    text = with_skipped(plan_summary if dry_run else change_summary, run.flags.verbose)
+    return Answer(run.call("init", {"dry_run": dry_run}), text)
 
 
 @verb(

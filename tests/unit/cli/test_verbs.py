@@ -42,6 +42,7 @@ LOAD = {
 ENTRY = {
     "name": "a",
     "repo": "o/a",
+    "path": None,
     "slot": None,
     "chat_template": None,
     "tool_call_parser": None,
@@ -120,6 +121,7 @@ ENTRY = {
             {
                 "name": "a",
                 "repo": "o/a",
+                "path": None,
                 "slot": 8101,
                 "chat_template": "/t",
                 "tool_call_parser": "p",
@@ -131,6 +133,11 @@ ENTRY = {
                 "again": False,
                 "dry_run": True,
             },
+        ),
+        (
+            "register --path /m/a",
+            "register",
+            {**ENTRY, "name": None, "repo": None, "path": "/m/a"},
         ),
         ("register --slots", "register", {"slots": True, "dry_run": False}),
         (

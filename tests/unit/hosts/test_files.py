@@ -73,6 +73,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     assert host.site == {
         "name": "lab",
         "hf_home": "/models",
+        "model_dirs": [],
         "registry": "/models/hub/registry.json",
         "ports": list(range(8100, 8110)),
         "bind": "127.0.0.1",
@@ -90,6 +91,27 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         "runtimes": {},
         "slots": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("dirs", "meant"),
+    [
+        ('["~/.lmstudio/models/", "/Volumes/T 7"]', ["~/.lmstudio/models", "/Volumes/T 7"]),
+        ('["/a", "/a/"]', ["/a"]),
+        ('["models"]', None),
+        ('"/models"', None),
+        ("[7]", None),
+        (str([f"/{n}" for n in range(33)]), None),
+    ],
+)
+def test_folders_of_models(tmp_path: Path, dirs: str, meant: list[str] | None) -> None:
+    text = LEAST.replace("[studio]", f"[studio]\nmodel_dirs = {dirs}")
+    if meant is not None:
+        assert hosts.read_host(written(tmp_path, text)).site["model_dirs"] == meant
+        return
+    with pytest.raises(Usage) as raised:
+        hosts.read_host(written(tmp_path, text))
+    assert "studio.model_dirs must" in raised.value.message
 
 
 @pytest.mark.parametrize(

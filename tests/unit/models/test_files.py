@@ -264,62 +264,6 @@ def test_only_the_header_of_the_weights_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repo_id", "settings", "expected"),
-    [
-        (
-            "mlx-community/Qwen3-8B-4bit",
-            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
-            "chat",
-        ),
-        (
-            "a/gemma",
-            {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"},
-            "chat",
-        ),
-        ("a/phi", {"model_type": "phi-msft"}, "chat"),
-        (
-            "mlx-community/Qwen3-Embedding-0.6B",
-            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
-            "embedding",
-        ),
-        (
-            "mlx-community/Qwen3-Reranker-4B",
-            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
-            "reranker",
-        ),
-        (
-            "a/bge-m3",
-            {"architectures": ["XLMRobertaModel"], "model_type": "xlm-roberta"},
-            "embedding",
-        ),
-        (
-            "a/bge-r",
-            {"architectures": ["XLMRobertaForSequenceClassification"], "model_type": "xlm-roberta"},
-            "reranker",
-        ),
-        (
-            "a/modernbert",
-            {"architectures": ["ModernBertForMaskedLM"], "model_type": "modernbert"},
-            "embedding",
-        ),
-        (
-            "a/whisper",
-            {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"},
-            "other",
-        ),
-        ("a/x", {"architectures": ["VitForImageClassification"], "model_type": "vit"}, "other"),
-        ("a/x", {"architectures": "Qwen3ForCausalLM"}, "other"),
-        ("a/x", {"architectures": [5], "model_type": ["x"]}, "other"),
-        ("a/x", {}, "other"),
-    ],
-)
-def test_kind(tmp_path: Path, repo_id: str, settings: dict[str, Any], expected: str) -> None:
-    assert (
-        modelfiles.kind_of(str(folder(tmp_path, **{"config.json": settings})), repo_id) == expected
-    )
-
-
-@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("config.json", True),

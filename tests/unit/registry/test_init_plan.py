@@ -19,6 +19,7 @@ from mlxops.agent.registry.init_plan import (
     free_name,
     plan,
 )
+from mlxops.agent.registry.resolve import require_valid_name
 
 SLOTS = Slots({"org/planned": 8101}, frozenset({"jerry"}))
 RECORD = {"pid": 77, "start_time": "t"}
@@ -131,6 +132,54 @@ def test_a_model_found_now_can_be_adopted_in_the_same_plan():
     assert apply(EMPTY, changes).entries["a"].port == 8100
 
 
+def local(path: str, label: str, place: str) -> CachedModel:
+    return CachedModel("", path, {}, place=place, label=label)
+
+
+def test_a_local_model_gets_an_entry_without_a_repository():
+    (change,) = plan(EMPTY, [local("/m/Pub/My Model", "Pub/My Model", "1:2")], [], SLOTS, {})
+    assert (change.name, change.reason) == ("my-model", "/m/Pub/My Model")
+    assert change.entry == entry("my-model", "", cache_path="/m/Pub/My Model")
+
+
+def test_two_local_models_are_two_entries_and_none_is_one_of_a_repository():
+    found = [local("/m/a/x", "a/x", "1:2"), local("/m/b/x", "b/x", "1:3")]
+    changes = plan(registry_of(entry("y")), found, [], SLOTS, {}, {"y": "1:1"})
+    assert [change.name for change in changes] == ["x", "b-x"]
+    known = apply(registry_of(entry("y")), changes)
+    assert plan(known, found, [], SLOTS, {}, {"y": "1:1", "x": "1:2", "b-x": "1:3"}) == ()
+
+
+def test_a_local_model_whose_entry_lost_its_folder_is_told_and_not_added():
+    registry = registry_of(entry("mine", "", cache_path="/gone/Mine"))
+    (change,) = plan(
+        registry, [local("/m/mine", "mine", "1:2")], [], SLOTS, {}, {"mine": "/gone/Mine"}
+    )
+    assert (change.action, change.name, change.entry) == ("refresh", "mine", None)
+    assert "mlxops set mine cache_path=/m/mine" in change.reason
+    other = [local("/m/other", "other", "1:2")]
+    (change,) = plan(registry, other, [], SLOTS, {}, {"mine": "/gone/Mine"})
+    assert change.action == "add"
+
+
+def test_a_slot_plans_a_local_model_by_its_name():
+    slots = Slots({"mine": 8101}, frozenset({"jerry"}))
+    (change,) = plan(EMPTY, [local("/m/mine", "mine", "1:2")], [], slots, {})
+    assert change.entry == entry("mine", "", cache_path="/m/mine", slot=8101)
+
+
+def test_a_server_is_adopted_by_the_folder_that_it_serves_however_it_is_spelled():
+    found = [local("/m/mine", "mine", "1:2")]
+    server = Running(8100, "/link/mine", RECORD, place="1:2")
+    changes = plan(EMPTY, found, [server], SLOTS, {})
+    assert steps(changes) == [("add", "mine", None, True), ("adopt", "mine", 8100, True)]
+
+
+def test_a_server_of_an_unknown_folder_comes_with_the_command_that_registers_it():
+    (change,) = plan(EMPTY, [], [Running(8100, "/m/a b", RECORD)], SLOTS, {})
+    assert "mlxops register --path '/m/a b' && mlxops init" in change.reason
+
+
 def test_one_entry_is_adopted_on_one_port_only():
     servers = [Running(8100, "/hub/a1", RECORD), Running(8101, "/hub/a1", RECORD)]
     changes = plan(registry_of(entry("mine")), [], servers, SLOTS, {})
@@ -152,6 +201,21 @@ def test_one_entry_is_adopted_on_one_port_only():
 )
 def test_a_free_name(taken: list[str], slots: tuple[str, ...], name: str):
     assert free_name(registry_of(*map(entry, taken)), "Org/Model", frozenset(slots)) == name
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("My 'Model', v2", "my--model---v2"),
+        ("8102", "model-8102"),
+        ("pub/2024-01", "model-2024-01"),
+        ("-x", "x"),
+        ("...", "model"),
+    ],
+)
+def test_a_folders_name_becomes_a_name_that_can_be_typed(label: str, name: str):
+    assert free_name(EMPTY, label, frozenset()) == name
+    require_valid_name(name)
 
 
 repos = st.sampled_from(["org/a", "org/b", "two/a", "Two/A", "org/planned"])

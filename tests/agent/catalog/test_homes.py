@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.models.homes import find_homes
+from mlxops.agent.catalog.homes import find_homes
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from .cache import roots
+from ..models.cache import roots
 
 USUAL = "~/.cache/huggingface"
 VOLUMES = "/Volumes"

@@ -1,0 +1,1 @@
+"""Parts of the agent with real files: the models of a host."""

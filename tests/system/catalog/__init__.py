@@ -1,0 +1,1 @@
+"""Whole commands against a host: its models, wherever they are."""
