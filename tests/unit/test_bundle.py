@@ -42,6 +42,14 @@ def test_home_is_the_host_s(packed: bundle.Bundle, tmp_path: Path) -> None:
     assert (tmp_path / "st ate" / "agent" / packed.digest).is_dir()
 
 
+def test_the_sources_arrive_as_they_are() -> None:
+    files = bundle.pack(bundle.AGENT).files()
+    assert {path.removeprefix("agent/"): source for path, source in files.items()} == {
+        str(path.relative_to(bundle.AGENT)): path.read_bytes()
+        for path in bundle.AGENT.rglob("*.py")
+    }
+
+
 def test_another_source_is_another_folder(
     packed: bundle.Bundle, state: Path, tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ class Sources(dict):
 g, files = io.BytesIO(zlib.decompress(bundle)), Sources()
 for size in iter(g.readline, b""):
     path = g.read(int(size)).decode("utf-8")
-    files[path] = g.read(int(g.readline()))
+    files[path] = g.read(int(g.readline())).replace(b"\\t", b"    ")
 agent = names["Agent"](json.loads(text)["agent"], files, bundle)
 sys.meta_path.insert(0, agent)
 from agent.restricted.serve import main

@@ -83,7 +83,8 @@ def split(text: bytes) -> Dict[str, bytes]:
     """Source by path, from pairs of frames."""
     stream = io.BytesIO(text)
     frames = [stream.read(int(size)) for size in iter(stream.readline, b"")]
-    return {path.decode("utf-8"): source for path, source in zip(frames[::2], frames[1::2])}
+    sources = [source.replace(b"\t", b"    ") for source in frames[1::2]]
+    return {path.decode("utf-8"): source for path, source in zip(frames[::2], sources)}
 
 
 def prune(root: str) -> None:
