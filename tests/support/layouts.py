@@ -16,7 +16,7 @@ Files = dict[str, bytes]
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Kimi's tokenizer: code of the repository's own reads a vocabulary that transformers cannot.
-KIMI_TOKENIZER = '''\
+KIMI_TOKENIZER = """\
 import base64
 
 from transformers import PreTrainedTokenizer
@@ -56,7 +56,7 @@ class TikTokenTokenizer(PreTrainedTokenizer):
 
     def save_vocabulary(self, save_directory, filename_prefix=None):
         return ()
-'''
+"""
 
 
 def saying(word: str) -> Files:
