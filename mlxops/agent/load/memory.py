@@ -7,9 +7,11 @@ from typing import Any, Mapping, Optional, Tuple, Union
 
 from ..context import Context
 from ..errors import NotEnoughMemory
+from ..formats.templates import read_template
 from ..hub.remote import Remote
 from ..jobs.reservations import reserved_bytes
 from ..loader.ask import describe
+from ..loader.description import Description
 from ..loader.source import Folder, Listing
 from ..memory.arguments import read_settings
 from ..memory.estimate import ExtraModel
@@ -38,36 +40,45 @@ def memory_request(
     if weights is None:
         return None
     config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
-    source: Union[Folder, Listing] = (
-        Folder(entry.cache_path)
-        if remote is None
-        else Listing(json.dumps(remote.config), dict(remote.files))
-    )
     name = there.runtime.name
     return MemoryRequest(
         weights_bytes=weights // other_hosts.shard_count(entry),
         config=config,
         runtime=name,
         settings=read_settings(name, entry.args, there.flags),
-        cache=_asked(ctx, there, source, config, REMOTE_CODE in entry.args),
+        cache=_counted(there, config, describe_model(ctx, entry, there, remote)),
         port=port,
         extra_models=_extra_models(ctx, entry, there, port),
         name=entry.name,
     )
 
 
-def _asked(
-    ctx: Context,
-    there: Installed,
-    source: Union[Folder, Listing],
-    config: Mapping[str, Any],
-    remote_code: bool = False,
+def describe_model(
+    ctx: Context, entry: Entry, there: Installed, remote: Optional[Remote] = None
+) -> Optional[Description]:
+    """What the runtime's loader says of an entry's model, on the disk or on the Hub. The answer is
+    kept: to ask again costs nothing."""
+    source: Union[Folder, Listing] = (
+        Folder(entry.cache_path)
+        if remote is None
+        else Listing(json.dumps(remote.config), dict(remote.files))
+    )
+    path = entry.text("chat_template") if there.runtime.chat_template and remote is None else ""
+    return describe(
+        ctx,
+        there.runtime,
+        there.command,
+        source,
+        remote_code=REMOTE_CODE in entry.args,
+        template=read_template(path) if path else "",
+    )
+
+
+def _counted(
+    there: Installed, config: Mapping[str, Any], described: Optional[Description]
 ) -> CountedCache:
-    runtime = there.runtime
-    if not runtime.mlx_lm:
-        return count_cache(config, reason="%s does not use mlx-lm" % runtime.name)
-    described = describe(ctx, runtime, there.command, source, remote_code=remote_code)
-    return count_cache(config, described)
+    other = "" if there.runtime.mlx_lm else "%s does not use mlx-lm" % there.runtime.name
+    return count_cache(config, described, reason=other)
 
 
 def _extra_models(
@@ -80,7 +91,8 @@ def _extra_models(
             config, cache, weights = {}, None, references.adapter_bytes(path)
         else:
             config, weights = modelfiles.config(path), hfcache.weights_bytes(path)
-            cache = _asked(ctx, there, Folder(path), config)
+            described = describe(ctx, there.runtime, there.command, Folder(path))
+            cache = _counted(there, config, described)
         if weights is not None:
             extra = ExtraModel(one.option, one.value, weights, config=config, cache=cache)
             extras.append(extra)

@@ -177,10 +177,12 @@ def _no_object(text: str) -> str:
 def _repo_fault(ctx: Context, one: Reference) -> str:
     """Why a server would not find the repository in its cache, or would download it."""
     snapshot = hfcache.find(ctx.site.hf_home, one.value)
+    if one.kind == ADAPTER:
+        return "the option takes the full path of a folder" + (
+            ": %s" % snapshot.path if snapshot else ""
+        )
     if snapshot is None:
         return "not in the cache of this host"
-    if one.kind == ADAPTER:
-        return "the option takes a folder: %s" % snapshot.path
     if snapshot.repo_id != one.value:
         return "the cache has it as %s; write it like that" % snapshot.repo_id
     repo = os.path.dirname(os.path.dirname(snapshot.path))

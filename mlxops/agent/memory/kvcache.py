@@ -48,7 +48,8 @@ def count_cache(
     `reason`: why there is no description."""
     if description is not None and description.cache is not None:
         return CountedCache(description.cache, "asked %s" % description.program)
-    why = (description and description.refusal) or reason or "no mlx-lm here to ask"
+    said = description and (description.refusal or description.failure)
+    why = said or reason or "no mlx-lm here to ask"
     return CountedCache(
         upper_bound(config), "counted from config.json alone, the most it can be: %s" % why
     )
@@ -88,13 +89,11 @@ def quantized_bytes(shape: CacheShape, settings: Settings, tokens: int, width: i
     # Each group of values has a scale and a bias.
     ratio = (settings.kv_bits / 8 + 2 * width / settings.kv_group) / width
     whole = shape.bytes(min(tokens, settings.quantized_after + settings.chunk), settings.chunk)
-    sizes = [(layer.bytes(tokens, settings.chunk), _is_quantized(layer)) for layer in shape.layers]
-    return min(full, max(whole, int(sum(n * ratio if packed else n for n, packed in sizes))))
-
-
-def _is_quantized(layer: CacheLayer) -> bool:
-    """Whether mlx-lm can quantize it: keys and values of all tokens, and nothing else."""
-    return layer.window is None and layer.fixed_bytes == 0 and layer.step == STEP
+    packed = sum(
+        layer.bytes(tokens, settings.chunk) * (ratio if layer.quantizes else 1)
+        for layer in shape.layers
+    )
+    return min(full, max(whole, int(packed)))
 
 
 Numbers = Tuple[Tuple[str, int], ...]

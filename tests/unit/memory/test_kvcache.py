@@ -152,6 +152,7 @@ LOADED = Description("mlx-lm 0.32.2", cache=CacheShape((CacheLayer(1000, 256),))
         (LOADED, "not asked", "asked mlx-lm 0.32.2"),
         (Description("mlx-lm 0.32.2", refusal="Model type x not supported."), "", "x not support"),
         (None, "vllm does not use mlx-lm", "the most it can be: vllm does not use mlx-lm"),
+        (Description("mlx-lm 0.32.2", failure="took too long"), "", "it can be: took too long"),
         (None, "", "the most it can be: no mlx-lm here to ask"),
     ],
 )
@@ -174,7 +175,7 @@ def test_a_quantized_cache_takes_what_mlx_lm_quantizes_it_to(bits: int, group: i
     packed = stored.to_quantized(group_size=group, bits=bits)
     arrays = [*packed.keys, *packed.values]
     real = sum(math.prod(array.shape) * array.dtype.size for array in arrays)
-    shape = CacheShape((CacheLayer(2 * 2 * 64 * 2, 256),))
+    shape = CacheShape((CacheLayer(2 * 2 * 64 * 2, 256, quantizes=True),))
     settings = Settings(kv_bits=bits, kv_group=group, chunk=64)
     assert shape.bytes(4096) == stored.nbytes
     assert real <= quantized_bytes(shape, settings, 4096, 2) <= 1.01 * real
@@ -182,7 +183,8 @@ def test_a_quantized_cache_takes_what_mlx_lm_quantizes_it_to(bits: int, group: i
 
 def test_only_keys_and_values_of_all_tokens_are_quantized() -> None:
     settings = Settings(kv_bits=4, quantized_after=5000)
-    plain, window = CacheLayer(1024, 256, None, 0, 2), CacheLayer(1024, 256, 1024)
+    plain = CacheLayer(1024, 256, copies=2, quantizes=True)
+    window = CacheLayer(1024, 256, 1024)
     state = CacheLayer(0, 1, None, 4096)
     half = quantized_bytes(CacheShape((plain,)), settings, 1 << 17, 2)
     assert half < 0.3 * CacheShape((plain,)).bytes(1 << 17)
