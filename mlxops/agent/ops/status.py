@@ -10,7 +10,6 @@ from ..ports.expected import edit_warnings, outside_warning, wanted_outside
 from ..ports.portname import namesakes
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
-from ..verify.port_report import timeout_of, verify_port
 from .port_rows import (
     broken_rows,
     drift_rows,
@@ -30,10 +29,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     rows = [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)]
     rows = [without_judgement(one) for one in rows] if fault else rows
     if args.get("deep"):
-        rows = [
-            {**one, **_verified(ctx, registry, evidence[one["port"]], timeout_of(args))}
-            for one in rows
-        ]
+        rows = [{**one, **_verified(ctx, registry, evidence[one["port"]], args)} for one in rows]
     result = {
         "ports": rows,
         "memory": memory_row(ctx.procs),
@@ -52,12 +48,16 @@ def _warnings(ctx: Context, registry: Registry) -> List[str]:
 
 
 def _verified(
-    ctx: Context, registry: Registry, evidence: PortEvidence, timeout_s: float
+    ctx: Context, registry: Registry, evidence: PortEvidence, args: Mapping[str, Any]
 ) -> Dict[str, Any]:
     """The findings of verify; none for a free port."""
-    report = verify_port(
-        ctx, registry, evidence, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
-    ).to_wire()
+    # A status without --deep does not pay for these imports.
+    from ..verify.port_report import timeout_of, verify_port
+
+    def observe(port: int) -> PortEvidence:
+        return observe_ports(ctx, registry, [port])[port]
+
+    report = verify_port(ctx, registry, evidence, timeout_of(args), observe).to_wire()
     row = {key: report[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
     idle = evidence.proven_idle and not registry.holders(evidence.port)
     return {**dict.fromkeys(row), "checks": []} if idle else row
