@@ -28,7 +28,7 @@ from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
 from ..servers.respawn import require_no_restarter
 from ..servers.start import ServerSpec
-from . import buildable, options, presence, references, startable
+from . import options, presence, references, refusals, startable
 from .memory import check_memory, memory_request
 from .request import LoadPlan, LoadRequest, no_restart_error
 from .restart import Unrestartable, restart_spec
@@ -89,7 +89,7 @@ def _plan_model(
     needed = memory_request(ctx, entry, remote, plan.installed, request.port)
     needed = needed and needed._replace(home=plan.home)
     fit, memory_warnings = check_memory(ctx, needed, request)
-    buildable.check(ctx, entry, plan)
+    refusals.check(ctx, entry, plan)
     warnings = notes + plan.warnings + memory_warnings
     return plan._replace(
         entry=entry, remote=remote, warnings=warnings, memory_request=needed, fit=fit

@@ -103,8 +103,11 @@ def bounded(seconds: float = MAX_CPU_S) -> Iterator[None]:
 
 def cause(exc: BaseException) -> str:
     text = " ".join(str(exc).split())[:400]
-    plain = text and type(exc) in (ValueError, TooSlow)
-    return text if plain else "%s: %s" % (type(exc).__name__, text)
+    line = getattr(exc, "lineno", None)
+    text = "line %d: %s" % (line, text) if isinstance(line, int) else text
+    name = type(exc).__name__
+    plain = text and name in ("ValueError", "TooSlow", "TemplateError", "TemplateSyntaxError")
+    return text if plain else "%s: %s" % (name, text)
 
 
 def require_sane(config: Record) -> Record:
@@ -148,13 +151,17 @@ def refusal_of(work: Any) -> Tuple[Any, str]:
         return None, printed if isinstance(exc, SystemExit) and printed else cause(exc)
 
 
+def has_trust_option() -> bool:
+    from mlx_lm.utils import load_model
+
+    return "trust_remote_code" in inspect.signature(load_model).parameters
+
+
 def load_lazily(request: Record) -> Any:
     """The model as the server loads it, with weights that are not read beyond their headers."""
     from mlx_lm.utils import load_model
 
-    more = {}
-    if "trust_remote_code" in inspect.signature(load_model).parameters:
-        more["trust_remote_code"] = request["remote_code"]
+    more = {"trust_remote_code": request["remote_code"]} if has_trust_option() else {}
     return load_model(Path(request["path"]), lazy=True, strict=True, **more)[0]
 
 
@@ -181,7 +188,9 @@ def describe_model(request: Record, wire: Wire) -> Any:
     if why:
         wire.emit(refusal="config.json: " + why)
     elif own is not None and not request["remote_code"]:
-        wire.emit(remote_code="config.json names %s as the model's code" % own)
+        # Without the option, mlx-lm runs it unasked.
+        if has_trust_option():
+            wire.emit(remote_code="config.json names %s as the model's code" % own)
     elif own is None:
         model, why = refusal_of(lambda: build(config))
         if why:

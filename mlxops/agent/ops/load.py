@@ -23,7 +23,7 @@ from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
 from ..jobs.reservations import require_unreserved
 from ..jobs.starts import forget_starts
-from ..load import buildable, evict, startable
+from ..load import evict, refusals, startable
 from ..load.memory import memory_refusal, require_still_fits
 from ..load.preflight import check_assignment, plan_load
 from ..load.request import LoadPlan, LoadRequest
@@ -209,7 +209,7 @@ def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
         entry = chosen.entry
         for note in chosen.notes:
             job.warn(note, entry.name)
-        buildable.check(ctx, entry, plan)
+        refusals.check(ctx, entry, plan)
     clean = harmony.uses_harmony_parser(entry, plan.runtime)
     spec = spec_of_entry(ctx.site, entry, plan.request.port, there)
     return spec._replace(require_clean_output=clean, keep=plan.request.keep)

@@ -296,7 +296,7 @@ def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
     """As if its interpreter had no mlx-lm."""
     spoil(here, "config.json", b'{"model_type": "qwen3"}')
     python = tmp_path / "python3"
-    python.write_text(f'#!/bin/sh\n[ "$1" = -I ] && exit 1\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 1\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     program = fake_runtime.program
     program.write_text(program.read_text().replace(f"#!{sys.executable}", f"#!{python}"))
