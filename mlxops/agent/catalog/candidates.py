@@ -15,11 +15,11 @@ from ..models.options import (
     LaunchOptions,
     find_installed,
     launch_options,
-    require_buildable,
     require_servable,
 )
 from ..programs.installed import Installed
 from ..registry.entries import REQUIRED, Entry, Registry
+from .buildable import Loaders
 from .local_folders import LocalModel, find_models, missing_dirs
 
 # Kinds of their own in `skipped`.
@@ -66,6 +66,7 @@ def find_candidates(ctx: Context, registry: Registry) -> Candidates:
     _warn(ctx, found)
     known, models, skipped = _Registered(registry), [], []
     there = find_installed(ctx, None)
+    loaders = Loaders(ctx, there)
     copies: Set[str] = set()
     for one in found:
         left_out = _left_out(one)
@@ -77,7 +78,7 @@ def find_candidates(ctx: Context, registry: Registry) -> Candidates:
             left_out = _skip(one, COPY, "another copy of %s" % one.label)
         if left_out is None:
             copies.add(one.label.lower())
-            judged = _judge(ctx, one, there, known.has(one.snapshot))
+            judged = _judge(ctx, one, loaders, known.has(one.snapshot))
             if isinstance(judged, Candidate):
                 models.append(judged)
                 continue
@@ -125,18 +126,15 @@ def _skip(one: LocalModel, kind: str, reason: str) -> Skipped:
 
 
 def _judge(
-    ctx: Context, one: LocalModel, there: Installed, registered: bool
+    ctx: Context, one: LocalModel, loaders: Loaders, registered: bool
 ) -> Union[Candidate, Skipped]:
-    snapshot = one.snapshot
+    snapshot, there = one.snapshot, loaders.there
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     chosen = launch_options(ctx.site, entry, there)
     settings = config(snapshot.path)
-    try:
-        require_buildable(chosen.entry, there, settings)
-    except Failed as exc:
-        if not registered:
-            kind = VISION if is_vision(settings) else UNSUPPORTED
-            return _skip(one, kind, exc.message)
+    refusal = "" if registered else loaders.refusal(chosen.entry, settings)
+    if refusal:
+        return _skip(one, VISION if is_vision(settings) else UNSUPPORTED, refusal)
     notes = (*chosen.defaults.notes, *_load_error(ctx, chosen, there))
     return Candidate(one.label, snapshot, chosen, notes)
 

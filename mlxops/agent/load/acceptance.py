@@ -9,7 +9,14 @@ from ..context import Context
 from ..errors import Failed, Interrupted, MlxopsError, ModelMissing, mlxops_command
 from ..models import cache as hfcache
 from ..models.defaults import KEYS
-from ..models.options import find_installed, launch_options, require_servable
+from ..models.files import config
+from ..models.kinds import kind_of
+from ..models.options import (
+    find_installed,
+    launch_options,
+    require_buildable,
+    require_servable,
+)
 from ..programs.find import find_command
 from ..programs.installed import Installed, require_installed
 from ..ranks import other_hosts
@@ -95,6 +102,9 @@ class Acceptance:
         chosen = launch_options(site, entry, installed)
         missing = references.rejections(self._ctx, installed.runtime, entry, entry.port or 0)
         reasons = [*chosen.problems, *(one.reason for one in missing)]
+        kind = self._kind(entry)
+        if kind:
+            return ["it is %s" % kind]
         if reasons or not hfcache.is_complete(entry.cache_path):
             return reasons
         try:
@@ -111,12 +121,31 @@ class Acceptance:
             return mlxops_command(
                 *(("set", entry.name, "runtime=") if entry.text("runtime") else ("hosts",))
             )
+        if self._kind(entry) or self._unbuildable(entry, installed):
+            return mlxops_command("remove", entry.name)
         chosen = launch_options(site, entry, installed).options
         fields = [key for key in KEYS if chosen[key].problem]
         if references.rejections(self._ctx, installed.runtime, entry, entry.port or 0):
             fields.append("args")
         resets = ["%s=" % field for field in dict.fromkeys(fields)]
         return mlxops_command(*(("set", entry.name, *resets) if resets else ("show", entry.name)))
+
+    def _kind(self, entry: Entry) -> str:
+        """What the model of an entry is, if it is not for chats; "" if it is, or is not here. One
+        that a server has loaded is not judged."""
+        path = entry.cache_path
+        if entry.port is not None or entry.fields.get("start_s") or not os.path.isdir(path):
+            return ""
+        return kind_of(path, entry.repo_id or path.rstrip("/")).reason
+
+    def _unbuildable(self, entry: Entry, installed: Installed) -> bool:
+        settings = config(entry.cache_path) if entry.cache_path else {}
+        try:
+            chosen = launch_options(self._ctx.site, entry, installed).entry
+            require_buildable(chosen, installed, settings)
+        except Failed:
+            return bool(settings)
+        return False
 
     def lacks_host_runtime(self, entry: Entry) -> bool:
         """Whether the host's own runtime, which the entry uses, cannot be used: then the host file

@@ -48,6 +48,18 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
     return built | frozenset(_KEY.findall(remapped[1])) if remapped else None
 
 
+def vision_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
+    """The model types that the installed mlx-vlm can build; None if that is unknown."""
+    package = os.path.join(next(iter(folders), ""), "mlx_vlm")
+    try:
+        names = os.listdir(os.path.join(package, "models"))
+    except OSError:
+        return None
+    text = read_bounded(os.path.join(package, "utils.py"), _MAX_BYTES) or b""
+    remapped = _REMAPPED.search(text.decode("utf-8", "replace"))
+    return frozenset(names) | frozenset(_KEY.findall(remapped[1])) if remapped else None
+
+
 Argv = Tuple[str, ...]
 
 
