@@ -3,7 +3,7 @@ is left out comes with what it is."""
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..context import Context
 from ..errors import Failed
@@ -63,7 +63,7 @@ def find_candidates(ctx: Context, registry: Registry) -> Candidates:
         *(LocalModel(snapshot.repo_id, snapshot) for snapshot in snapshots),
         *find_models(ctx.site.model_dirs, [snapshot.path for snapshot in snapshots]),
     ]
-    _warn(ctx, found)
+    _warn(ctx, registry, found)
     known, models, skipped = _Registered(registry), [], []
     there = find_installed(ctx, None)
     loaders = Loaders(ctx, there)
@@ -147,11 +147,31 @@ def _load_error(ctx: Context, chosen: LaunchOptions, there: Installed) -> Iterat
         yield "load will refuse it: " + exc.message
 
 
-def _warn(ctx: Context, found: List[LocalModel]) -> None:
+def unlisted_revisions(ctx: Context, entries: Iterable[Entry]) -> Dict[str, Tuple[str, ...]]:
+    """repo_id -> the commands that load its complete revisions, of chat models that no load finds
+    without --revision, as refs/main names no complete snapshot; () if an entry has one of them."""
+    used = {folder_identity(entry.cache_path) for entry in entries if entry.cache_path}
+    commands: Dict[str, Tuple[str, ...]] = {}
+    for repo_id, found in hfcache.other_revisions(ctx.site.hf_home).items():
+        chat = [s for s in found if s.format == "mlx" and kind_of(s.path, repo_id).name == CHAT]
+        if chat:
+            known = any(folder_identity(s.path) in used for s in chat)
+            commands[repo_id] = () if known else hfcache.load_commands(repo_id, "PORT", chat)
+    return commands
+
+
+def _warn(ctx: Context, registry: Registry, found: List[LocalModel]) -> None:
+    gone = hfcache.broken_repos(ctx.site.hf_home)
+    others = unlisted_revisions(ctx, registry.entries.values())
     for one in found:
-        _warn_if_incomplete(ctx, one)
-    for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
+        if one.snapshot.repo_id not in {**gone, **others}:
+            _warn_if_incomplete(ctx, one)
+    for repo_id, why in gone.items():
         ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
+    for repo_id, commands in others.items():
+        if commands:
+            text = "skipping %s: refs/main is not complete here, another revision is: %s"
+            ctx.client.emit("warning", message=text % (repo_id, " or ".join(commands)))
     for why in missing_dirs(ctx.site.model_dirs):
         ctx.client.emit("warning", message="skipping a folder of model_dirs: %s" % why)
 

@@ -7,10 +7,11 @@ import shlex
 import stat
 from typing import Dict, Iterator, Tuple
 
+from ..catalog.candidates import unlisted_revisions
 from ..context import Context
 from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
-from ..models.location import missing_reason
+from ..models.location import gone_reason
 from ..ports.expected import outside_warning, wanted_outside
 from ..ports.portname import namesakes
 from ..registry.entries import Entry, Registry
@@ -95,27 +96,32 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
             faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
         verdict = ERROR if any(entry.port is not None for entry in hit.values()) else WARNING
-        fix = _restore(next(iter(hit.values())))
+        fix = _restore(ctx, next(iter(hit.values())))
         yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), fix)
+    for repo_id, commands in unlisted_revisions(ctx, entries).items():
+        if commands:
+            text = "refs/main of %s is not complete here, another revision is" % repo_id
+            yield Finding("snapshots", WARNING, text, " or ".join(commands))
     if not faults:
         text = "%d of %d entries, all complete" % (len(entries), len(entries))
         yield Finding("snapshots", OK, text if entries else "no entries")
 
 
-def _restore(entry: Entry) -> str:
-    """The commands that download an entry's files again, or remove it."""
+def _restore(ctx: Context, entry: Entry) -> str:
+    """What brings an entry's files back, or the command that removes it."""
     port = next((p for p in (entry.port, entry.wanted, entry.slot) if p is not None), None)
-    remove = mlxops_command("remove", entry.name)
-    if port is None:
-        pull = mlxops_command("pull", entry.name)
-        return "restore its files, or download them again: %s; or %s" % (pull, remove)
-    download = mlxops_command("load", entry.name, port, "--download")
-    return "restore its files, or download it again: %s; or %s" % (download, remove)
+    remove, first = mlxops_command("remove", entry.name), "mount its disk or restore its files"
+    if not hfcache.is_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.cache_path):
+        return "%s; or %s" % (first, remove)
+    again = mlxops_command("pull", entry.name)
+    if port is not None:
+        again = mlxops_command("load", entry.name, port, "--download")
+    return "%s, or download them again: %s; or %s" % (first, again, remove)
 
 
 def _fault(path: str) -> Tuple[str, str]:
     """The kind of fault, "" for none, and its details."""
-    gone = missing_reason(path)
+    gone = gone_reason(path)
     if gone:
         return "snapshot is missing", gone
     try:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 
 from ..errors import NotDownloadable, NotEnoughDisk
-from ..models.cache import repo_folder
-from ..models.completeness import missing_files
+from ..models.cache import matching_folders
+from ..models.completeness import ABSENT, missing_files
 from ..models.location import broken_links
 from .remote import Remote
 
 SPARE_BYTES = 1 << 30
 
 
-def check_complete(remote: Remote, force: bool = False) -> None:
+def check_complete(remote: Remote) -> None:
     """NotDownloadable if the files on the Hub do not make a complete model."""
     lacks = missing_files([path for path, _ in remote.files])
-    if lacks and not (force and lacks == ("tokenizer.json",)):
+    if lacks:
+        first = next((why for why in lacks.values() if why != ABSENT), "")
         raise NotDownloadable(
-            "%s has no %s on the Hub, so it is not a complete model"
-            % (remote.repo_id, ", ".join(lacks[:5])),
-            "try another conversion of this model",
+            "%s has no %s on the Hub, so it is not a complete model%s"
+            % (remote.repo_id, ", ".join(sorted(lacks)[:5]), first[len(ABSENT) :]),
+            "try another conversion of this model; load with --force downloads it anyway",
             repo_id=remote.repo_id,
-            missing=list(lacks),
+            missing=sorted(lacks),
         )
 
 
@@ -33,17 +34,21 @@ def format_size(size: int) -> str:
     return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
 
 
+def check_links(cache_dir: str, repo_id: str) -> None:
+    """NotDownloadable if the folder of the repository in the cache has broken links."""
+    for folder in matching_folders(cache_dir, repo_id):
+        for gone in broken_links(cache_dir, folder):
+            raise NotDownloadable(
+                "%s cannot be downloaded: %s" % (repo_id, gone),
+                "mount its disk, or remove the link",
+                repo_id=repo_id,
+                path=gone,
+            )
+
+
 def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -> None:
     """NotEnoughDisk unless the missing files fit on the disk of the cache and leave `spare_bytes`
     free."""
-    gone = broken_links(cache_dir, repo_folder(remote.repo_id))
-    if gone:
-        raise NotDownloadable(
-            "%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
-            "mount its disk, or remove the link",
-            repo_id=remote.repo_id,
-            path=gone[0],
-        )
     place = os.path.abspath(cache_dir)
     while not os.path.isdir(place):
         place = os.path.dirname(place)

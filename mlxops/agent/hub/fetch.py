@@ -10,7 +10,7 @@ from ..errors import Interrupted, NeedsConsent, NotDownloadable
 from ..jobs.job import Job
 from ..models import cache as hfcache
 from . import download as hub
-from .checks import check_complete, check_disk, format_size
+from .checks import check_complete, check_disk, check_links, format_size
 from .remote import Remote
 from .settings import require_access
 
@@ -22,9 +22,15 @@ def describe_remote(
 ) -> Remote:
     """What the Hub has for a repository, spelled as its folder in the cache. `command`: of the
     runtime, whose interpreter has huggingface_hub."""
+    check_links(ctx.site.cache_root, repo_id)
     require_access(ctx.site.hub, repo_id)
     python = hub.find_interpreter(ctx.site, command)
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
+    here = hfcache.find(ctx.site.hf_home, repo_id, revision) if revision else None
+    # The Hub does not know the first digits of a commit, but those of one that is here are known.
+    revision = (
+        here.revision if here and here.revision.startswith(str(revision).lower()) else revision
+    )
     ctx.report("asking the Hub for %s" % repo_id)
     return hub.describe(
         python, repo_id, revision, ctx.site.cache_root, lambda: ctx.client.cancelled
@@ -54,7 +60,8 @@ def require_downloadable(
 ) -> None:
     """All checks before a download; NeedsConsent if it is larger than `ask_above_bytes`."""
     check_disk(remote, ctx.site.cache_root)
-    check_complete(remote, force)
+    if not force:
+        check_complete(remote)
     size = format_size(remote.missing_bytes)
     ctx.report("%s: %s to download" % (remote.repo_id, size))
     if ask_above_bytes is not None and remote.missing_bytes > ask_above_bytes:

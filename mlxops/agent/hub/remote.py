@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
+from ..models.completeness import loaded_weights
+
 
 class Remote(NamedTuple):
     """What a download would fetch. `requested`: the branch, tag or commit; `revision`: its commit
     now; `files`: (path, bytes) of the files that a server needs; `missing_bytes`: not on disk yet;
-    `config`: its config.json, {} if there is none; `blobs`: the content id of each file."""
+    `config`: its config.json, {} if there is none; `blobs`: the content id of each file.
+    `allow_incomplete`: files that the Hub does not have may be missing afterwards."""
 
     repo_id: str
     revision: str
@@ -19,6 +22,7 @@ class Remote(NamedTuple):
     requested: str = "main"
     config: Mapping[str, Any] = {}
     blobs: Mapping[str, str] = {}
+    allow_incomplete: bool = False
 
     def record(self) -> Dict[str, Any]:
         """The keys of the JSON output."""
@@ -27,4 +31,6 @@ class Remote(NamedTuple):
 
     @property
     def weights_bytes(self) -> int:
-        return sum(size for path, size in self.files if path.endswith(".safetensors"))
+        """Of the files that mlx-lm would load; without any, of all weights."""
+        sizes = {path: size for path, size in self.files if path.endswith(".safetensors")}
+        return sum(sizes[path] for path in loaded_weights(sizes) or sizes)

@@ -24,7 +24,8 @@ def damaged_files(remote: Remote, cache_dir: str) -> List[str]:
 def finish_snapshot(remote: Remote, cache_dir: str) -> str:
     repo = os.path.join(os.path.abspath(cache_dir), repo_folder(remote.repo_id))
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
-    if not snapshot.complete:
+    listed = {path for path, _ in remote.files}
+    if any(name in listed or not remote.allow_incomplete for name in snapshot.missing):
         raise Failed(
             "the download of %s is incomplete: %s"
             % (remote.repo_id, ", ".join(snapshot.missing_reasons)),

@@ -8,7 +8,7 @@ from ..api_key import require_api_key
 from ..context import Context
 from ..errors import (
     AssignmentConflict,
-    ModelMissing,
+    NotDownloadable,
     PortBusy,
     mlxops_command,
 )
@@ -45,7 +45,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
     if whole:
-        warnings = presence.warnings(ctx.store.read(), entry)
+        warnings = presence.warnings(ctx.store.read(), entry, request)
         chosen = choose_options(ctx.site, entry, there, request.force)
         entry, notes = chosen.entry, chosen.notes
     warnings += options.check(ctx, entry, request.port, there)
@@ -68,8 +68,15 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     startable.check_bindable(ctx, port_survey)
     previous = _previous_server(ctx, port_survey, request)
     plan = plan._replace(previous=previous, warnings=plan.warnings + unasked)
-    remote = None if whole else _planned_download(ctx, entry, there.command, request)
-    return _plan_model(ctx, plan, remote, notes)
+    if whole:
+        return _plan_model(ctx, plan, None, notes)
+    try:
+        remote = _planned_download(ctx, entry, there.command, request)
+    except NotDownloadable as exc:
+        found = presence.substitute(ctx, entry, request, exc)
+        return plan_load(ctx, request._replace(substitute=found), own_lock)
+    other = presence.revision_note(ctx, entry, request)
+    return _plan_model(ctx, plan, remote, (*notes, *([other] if other else [])))
 
 
 def _plan_model(
@@ -83,6 +90,7 @@ def _plan_model(
         entry = _with_repo_spelling(entry, remote)
         if remote.config and not request.force:
             require_buildable(entry, plan.installed, remote.config)
+            presence.require_loadable(ctx, entry, plan.installed, remote)
     other_hosts.require_startable(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
@@ -261,8 +269,8 @@ def _planned_download(
     ctx: Context, entry: Entry, command: Tuple[str, ...], request: LoadRequest
 ) -> Remote:
     """What must be downloaded, after all checks against it."""
-    presence.require_download_allowed(entry, request)
-    remote = _describe(ctx, entry, command)
+    presence.require_download_allowed(ctx, entry, request)
+    remote = describe_model(ctx, entry, command)._replace(allow_incomplete=request.force)
     ask_above = None if request.dry_run else request.ask_above_bytes
     require_downloadable(ctx, remote, ask_above, request.force)
     return remote
@@ -275,19 +283,6 @@ def _with_repo_spelling(entry: Entry, remote: Remote) -> Entry:
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def download_needed(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Optional[Remote]:
-    """What must be downloaded; None if the snapshot is complete. Fetches only config.json."""
-    if presence.is_usable(entry.cache_path):
-        return None
-    if not resolve.is_repo_id(entry.repo_id):
-        raise ModelMissing(
-            "%s cannot be loaded: %s"
-            % (entry.name, presence.describe_faults(entry.cache_path) or "it has no path"),
-            presence.lost_folder_hint(entry),
-            entry=entry.name,
-        )
-    return _describe(ctx, entry, command)
-
-
-def _describe(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
+def describe_model(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
+    """What the Hub has for an entry. Fetches only config.json."""
     return describe_remote(ctx, entry.repo_id, entry.text("revision"), command)

@@ -1,20 +1,39 @@
-"""Whether an entry's model is on this host, and if not, whether it may be downloaded."""
+"""Whether an entry's model is on this host, and if not, whether it may be downloaded.
+
+Complete: every file that the loader reads is there and intact. Gone: a recorded path, or the folder
+of the repository in the cache, is away; it is downloaded again only with --download. Never
+downloaded: a full name may download it."""
 
 from __future__ import annotations
 
+import json
 import os
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 from urllib.parse import quote
 
 from ..context import Context
-from ..errors import ModelMissing, mlxops_command
+from ..errors import Failed, MlxopsError, ModelMissing, NotDownloadable, mlxops_command
+from ..hub.remote import Remote
+from ..loader.ask import describe
+from ..loader.source import Listing
 from ..models import cache as hfcache
 from ..models import completeness
 from ..models.files import INDEX
-from ..models.location import folder_identity, missing_reason, same_repo
+from ..models.location import (
+    folder_identity,
+    gone_reason,
+    matching_revisions,
+    missing_reason,
+    same_repo,
+    short_revision,
+)
+from ..programs.installed import MULTIMODAL, Installed
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
-from .request import LoadRequest
+from .request import LoadRequest, Substitute
+
+# Why the Hub could not be asked, of NotDownloadable.
+_UNREACHABLE = ("network", "offline")
 
 
 def is_usable(path: str, force: bool = False) -> bool:
@@ -33,6 +52,8 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
     """The entry with the path of a complete snapshot, if there is one."""
     path = os.path.expanduser(entry.cache_path)
     entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
+    if request.substitute:
+        return entry.with_fields(cache_path=request.substitute.path)
     if request.revision:
         return _at_revision(ctx, entry, request)
     if is_usable(path):
@@ -76,9 +97,9 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     )
 
 
-def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
+def warnings(registry: Registry, entry: Entry, request: LoadRequest) -> Tuple[str, ...]:
     """Warnings about a model that is on the host, one sentence each."""
-    notes: List[str] = []
+    notes: List[str] = [request.substitute.warning] if request.substitute else []
     recorded = registry.entries.get(entry.name)
     if (
         recorded is not None
@@ -90,35 +111,61 @@ def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
             notes.append("%s; using %s instead" % (why, entry.cache_path))
     faults = completeness.find_faults(entry.cache_path, deep=True)
     notes += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
-    if not faults and completeness.has_stale_index(entry.cache_path):
+    stray = completeness.stray_weights(os.listdir(entry.cache_path))
+    if stray:
+        notes.append(
+            "mlx-lm loads %s as part of the model; if it does not belong to it, the start fails:"
+            " move it out of %s" % (", ".join(stray), entry.cache_path)
+        )
+    elif not faults and completeness.has_stale_index(entry.cache_path):
         notes.append("%s does not match the files; it is ignored, as mlx-lm does" % INDEX)
     return tuple(notes)
 
 
-def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
-    """ModelMissing unless the request allows a download.
+def require_download_allowed(ctx: Context, entry: Entry, request: LoadRequest) -> None:
+    """ModelMissing unless the request allows a download."""
+    error = download_refusal(ctx, entry, request)
+    if error is not None:
+        raise error
 
-    It does with the full org/name, the exact name of an entry that was never downloaded, or
-    --download; not with a part of a name or if the entry's files have disappeared."""
+
+def download_refusal(ctx: Context, entry: Entry, request: LoadRequest) -> Optional[ModelMissing]:
+    """Why the request allows no download; None if it does.
+
+    --download does, for what a person asks. So does the full org/name or the exact name of an entry
+    that was never downloaded, and org/name of an incomplete one; not if its files are gone."""
+    gone = gone_files(ctx, entry, request)
     named = resolve.is_repo_id(request.model) and same_repo(request.model, entry.repo_id)
     planned = request.model == entry.name and not entry.cache_path and not request.restart
-    if resolve.is_repo_id(entry.repo_id) and (request.download or named or planned):
-        return
-    path = None if request.revision else entry.cache_path or None
-    raise ModelMissing(
-        _reason(entry, request),
-        _hint(entry, request),
+    explicit = request.download and not (gone and request.by_plan)
+    if resolve.is_repo_id(entry.repo_id) and (explicit or ((named or planned) and not gone)):
+        return None
+    reason = (
+        "%s cannot be loaded: %s" % (entry.name, gone) if gone else _reason(ctx, entry, request)
+    )
+    return ModelMissing(
+        reason,
+        _hint(ctx, entry, request, bool(gone)),
         entry=entry.name,
         repo_id=entry.repo_id,
-        path=path,
+        path=None if request.revision else entry.cache_path or None,
     )
 
 
-def _reason(entry: Entry, request: LoadRequest) -> str:
+def gone_files(ctx: Context, entry: Entry, request: LoadRequest) -> str:
+    """Why the files of a model that was on this host are away; "" if they are not."""
+    if entry.cache_path and not request.revision:
+        return gone_reason(entry.cache_path)
+    return hfcache.broken_repo(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
+
+
+def _reason(ctx: Context, entry: Entry, request: LoadRequest) -> str:
     if request.revision:
-        return "revision %s of %s is not on this host, or not complete" % (
+        found = _ambiguous(ctx, entry.repo_id, request.revision)
+        return "revision %s of %s %s" % (
             request.revision,
             entry.repo_id or entry.name,
+            "could be " + " or ".join(found) if found else "is not on this host, or not complete",
         )
     if not entry.cache_path:
         named = "" if request.model == entry.name else " (%s)" % request.model
@@ -130,9 +177,82 @@ def _reason(entry: Entry, request: LoadRequest) -> str:
     return "%s cannot be loaded: %s" % (entry.name, describe_faults(entry.cache_path))
 
 
+def _ambiguous(ctx: Context, repo_id: str, prefix: str) -> List[str]:
+    """The commits that an abbreviated one could be, if there are several."""
+    found = {
+        name
+        for root in hfcache.roots(ctx.site.hf_home)
+        for folder in hfcache.matching_folders(root, repo_id)
+        for name in matching_revisions(os.path.join(root, folder), prefix)
+    }
+    return sorted(found) if len(found) > 1 else []
+
+
+def complete_revisions(ctx: Context, entry: Entry) -> Tuple[hfcache.Snapshot, ...]:
+    """The complete snapshots here of a repository whose current one is missing or incomplete."""
+    others = hfcache.other_revisions(ctx.site.hf_home, entry.repo_id) if entry.repo_id else {}
+    return next(iter(others.values()), ())
+
+
+def revision_note(ctx: Context, entry: Entry, request: LoadRequest) -> str:
+    """That another revision than the one to download is complete here; "" if none is."""
+    others = () if request.revision else complete_revisions(ctx, entry)
+    commands = hfcache.load_commands(request.model, request.port or "PORT", others)
+    return (
+        "another revision of %s is complete here: %s" % (entry.repo_id, " or ".join(commands))
+        if commands
+        else ""
+    )
+
+
+def substitute(
+    ctx: Context, entry: Entry, request: LoadRequest, error: NotDownloadable
+) -> Substitute:
+    """The only complete revision here, to serve if the Hub cannot be asked; else raises `error`,
+    whose hint names the complete ones."""
+    pinned = request.revision or entry.text("revision")
+    others = () if pinned else complete_revisions(ctx, entry)
+    if error.fields.get("reason") not in _UNREACHABLE or not others:
+        raise error
+    if len(others) > 1:
+        commands = hfcache.load_commands(request.model, request.port or "PORT", others)
+        raise _with_hint(error, "these revisions are complete here: %s" % " or ".join(commands))
+    text = "the Hub was not asked (%s); serving revision %s, the only complete one here"
+    return Substitute(others[0].path, text % (error.message, short_revision(others[0].revision)))
+
+
+def _with_hint(error: MlxopsError, hint: str) -> MlxopsError:
+    error.hint = hint
+    return error
+
+
+def require_loadable(ctx: Context, entry: Entry, there: Installed, remote: Remote) -> None:
+    """Ask the loader about a model before its download: Failed if it cannot build it,
+    NotDownloadable if files that it reads are not on the Hub."""
+    if MULTIMODAL in entry.args:
+        return
+    source = Listing(json.dumps(remote.config), dict(remote.files))
+    trusted = "--trust-remote-code" in entry.args
+    found = describe(ctx, there.runtime, there.command, source, remote_code=trusted)
+    if found is not None and found.refusal:
+        raise Failed(
+            "%s cannot load %s: %s" % (found.program, remote.repo_id, found.refusal),
+            "update it, choose another model, or load with --force to try anyway",
+            entry=entry.name,
+        )
+    if found is not None and found.faults:
+        texts = ["%s is %s" % fault for fault in sorted(found.faults.items())]
+        raise NotDownloadable(
+            "%s cannot load %s: %s" % (found.program, remote.repo_id, "; ".join(texts[:3])),
+            "try another conversion of this model; load with --force downloads it anyway",
+            repo_id=remote.repo_id,
+            missing=sorted(found.faults),
+        )
+
+
 def describe_faults(path: str) -> str:
     """What is wrong with a model's folder, in words; "" if it is complete."""
-    gone = missing_reason(path)
+    gone = gone_reason(path)
     if gone:
         return gone
     try:
@@ -152,7 +272,7 @@ def lost_folder_hint(entry: Entry) -> str:
     return elsewhere
 
 
-def _hint(entry: Entry, request: LoadRequest) -> str:
+def _hint(ctx: Context, entry: Entry, request: LoadRequest, gone: bool) -> str:
     if not resolve.is_repo_id(entry.repo_id):
         return lost_folder_hint(entry)
     flags = ["--revision", request.revision] if request.revision else []
@@ -161,5 +281,8 @@ def _hint(entry: Entry, request: LoadRequest) -> str:
         entry.repo_id,
         mlxops_command("load", entry.name, port, *flags, "--download"),
     )
-    gone = entry.cache_path and not request.revision and missing_reason(entry.cache_path)
+    others = () if request.revision else complete_revisions(ctx, entry)
+    if others:
+        here = " or ".join(hfcache.load_commands(entry.name, port, others))
+        fetch = "another revision is complete here: %s; or %s" % (here, fetch)
     return "mount its disk or restore the folder; or " + fetch if gone else fetch

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .restart import Unrestartable
 
 
+class Substitute(NamedTuple):
+    """A complete snapshot that is served because the Hub cannot be asked, and the warning."""
+
+    path: str
+    warning: str
+
+
 class LoadRequest(NamedTuple):
     """The arguments of `load`. Times in seconds, None for the host's default.
 
@@ -27,7 +34,7 @@ class LoadRequest(NamedTuple):
     servers that `replace` may stop; None for any. `restart`: the model is the one that the port has
     already: its planned slot does not count, and it is not downloaded. `move`: the model may serve
     elsewhere, and is unloaded there. `start_id`: the record in
-    the journal of starts; without one a person asked for it."""
+    the journal of starts; without one a person asked for it. `substitute`: found by the plan."""
 
     model: str
     port: int
@@ -48,6 +55,7 @@ class LoadRequest(NamedTuple):
     restart: bool = False
     move: bool = False
     start_id: Optional[str] = None
+    substitute: Optional[Substitute] = None
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:

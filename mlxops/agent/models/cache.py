@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple
 
-from ..errors import EvidenceUnknown
+from ..errors import EvidenceUnknown, mlxops_command
+from .location import (
+    broken_links,
+    current_revision,
+    find_revision,
+    short_revision,
+    snapshot_names,
+)
 
 _PREFIX = "models--"
 _DEEPEST = 6
-# The fewest digits that may abbreviate a commit.
-_SHORTEST = 7
 
 
 class Snapshot(NamedTuple):
@@ -133,56 +138,6 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
         )
 
 
-def _word(path: str) -> str:
-    """The word in a ref file; "" if there is none, or if it would lead out of `snapshots`."""
-    from ..untrusted import is_safe_relative_path, read_bounded
-
-    word = (read_bounded(path, 256) or b"").decode("utf-8", "replace").strip()
-    return word if is_safe_relative_path(word) and "/" not in word else ""
-
-
-def _only_snapshot(repo: str) -> str:
-    try:
-        names = [
-            entry.name for entry in os.scandir(os.path.join(repo, "snapshots")) if entry.is_dir()
-        ]
-    except OSError:
-        return ""
-    return names[0] if len(names) == 1 else ""
-
-
-def current_revision(repo: str) -> str:
-    """The revision that refs/main names; without refs/main (after a pinned download) the only
-    snapshot; else ""."""
-    ref = os.path.join(repo, "refs", "main")
-    return _word(ref) if os.path.lexists(ref) else _only_snapshot(repo)
-
-
-def _revision_of(repo: str, revision: Optional[str]) -> str:
-    from ..untrusted import is_safe_relative_path
-
-    if revision is None:
-        return current_revision(repo)
-    if not is_safe_relative_path(revision):
-        return ""
-    if "/" not in revision and os.path.isdir(os.path.join(repo, "snapshots", revision)):
-        return revision
-    return _short(repo, revision) or _word(os.path.join(repo, "refs", revision))
-
-
-def _short(repo: str, prefix: str) -> str:
-    """The commit with this prefix; "" if there is none or more than one."""
-    if len(prefix) < _SHORTEST or not all(c in "0123456789abcdef" for c in prefix):
-        return ""
-    try:
-        names = [
-            name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(prefix)
-        ]
-    except OSError:
-        return ""
-    return names[0] if len(names) == 1 else ""
-
-
 def _repos(root: str) -> Iterator[str]:
     try:
         names = sorted(os.listdir(root))
@@ -254,10 +209,62 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
     for root in roots(hf_home):
         for folder in matching_folders(root, repo_id):
             repo = os.path.join(root, folder)
-            commit = _revision_of(repo, revision)
+            commit = find_revision(repo, revision)
             if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
                 snapshots.append(_inspect_or_say_why(repo, commit))
     return next((s for s in snapshots if s.complete), snapshots[0] if snapshots else None)
+
+
+def is_in_cache(hf_home: str, cache_root: str, path: str) -> bool:
+    """Whether a path, which may not exist, is one of the host's cache, and so of a download."""
+    spellings = (os.path.abspath, os.path.realpath)
+    places = {(spell(root), spell) for root in (cache_root, *roots(hf_home)) for spell in spellings}
+    full = os.path.expanduser(path)
+    return any(spell(full).startswith(os.path.join(root, _PREFIX)) for root, spell in places)
+
+
+def complete_revisions(repo: str) -> Tuple[Snapshot, ...]:
+    """The complete snapshots in a repository's folder."""
+    found = (_inspect_or_say_why(repo, name) for name in snapshot_names(repo))
+    return tuple(snapshot for snapshot in found if snapshot.complete)
+
+
+def loadable_revisions(repo: str) -> Tuple[str, ...]:
+    """The revisions that a load without one may serve: that of refs/main; if it is missing or
+    incomplete, the complete ones as well."""
+    main = current_revision(repo)
+    if main and is_complete(os.path.join(repo, "snapshots", main)):
+        return (main,)
+    return tuple({main: None, **{s.revision: None for s in complete_revisions(repo)}})
+
+
+def other_revisions(hf_home: str, repo_id: str = "") -> Dict[str, Tuple[Snapshot, ...]]:
+    """repo_id -> its complete snapshots, for each repository (or this one) whose current one is
+    missing or incomplete."""
+    others: Dict[str, Dict[str, Snapshot]] = {}
+    complete = set()
+    for root in roots(hf_home):
+        folders = (
+            matching_folders(root, repo_id) if repo_id else map(os.path.basename, _repos(root))
+        )
+        for folder in folders:
+            repo, name = os.path.join(root, folder), _repo_id(folder)
+            main = current_revision(repo)
+            if main and is_complete(os.path.join(repo, "snapshots", main)):
+                complete.add(name)
+                continue
+            for snapshot in complete_revisions(repo):
+                others.setdefault(name, {}).setdefault(snapshot.revision, snapshot)
+    return {name: tuple(found.values()) for name, found in others.items() if name not in complete}
+
+
+def load_commands(name: str, port: object, snapshots: Iterable[Snapshot]) -> Tuple[str, ...]:
+    """The commands that load these revisions of one repository."""
+    names = [snapshot.revision for snapshot in snapshots]
+    return tuple(
+        mlxops_command("load", name, port, "--revision", short_revision(one, names))
+        for one in names
+    )
 
 
 def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
@@ -270,24 +277,29 @@ def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
         or _repo_id(os.path.basename(repo)).lower() != repo_id.lower()
     ):
         return ""
-    commit = _revision_of(repo, revision)
+    commit = find_revision(repo, revision)
     candidate = os.path.join(snapshots, commit)
     return candidate if commit and os.path.isdir(candidate) else ""
 
 
 def broken_repos(hf_home: str) -> Dict[str, str]:
-    """repo_id -> what is missing, of repositories in the cache that are broken links, such as to a
-    disk that is not mounted."""
-    from .location import missing_reason
-
+    """repo_id -> what is missing, of repositories in the cache whose folder or files are broken
+    links, such as to a disk that is not mounted."""
     reasons: Dict[str, str] = {}
     for repo in repo_folders(hf_home):
-        snapshots = os.path.join(repo, "snapshots")
-        if os.path.islink(repo) or os.path.islink(snapshots):
-            why = missing_reason(snapshots)
-            if why:
-                reasons.setdefault(repo_of_folder(repo), why)
+        for why in broken_links(*os.path.split(repo))[:1]:
+            reasons.setdefault(repo_of_folder(repo), why)
     return reasons
+
+
+def broken_repo(hf_home: str, cache_root: str, repo_id: str) -> str:
+    """Why the files of a repository in the cache are away; "" if they are not."""
+    places = [
+        (root, folder)
+        for root in dict.fromkeys((cache_root, *roots(hf_home)))
+        for folder in matching_folders(root, repo_id)
+    ]
+    return next((why for place in places for why in broken_links(*place)), "")
 
 
 def file_statuses(path: str, depth: int = 0) -> Iterator[os.stat_result]:

@@ -6,16 +6,13 @@ can only add names that the loader would read."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from functools import lru_cache
 from typing import (
     Dict,
     FrozenSet,
     Iterable,
     Iterator,
-    List,
     Mapping,
     NamedTuple,
     Optional,
@@ -24,13 +21,10 @@ from typing import (
 )
 
 from ..untrusted import is_safe_relative_path, parse_object, read_bounded
-from .files import INDEX, MAX_CONFIG_BYTES, SINGLE, config, is_needed_file
+from .files import INDEX, MAX_CONFIG_BYTES, SINGLE, config, find_damage, is_needed_file
 from .location import missing_reason
 
 _INDEX_LIMIT = 64 << 20
-# safetensors refuses headers over 100 MB; real ones stay under 2 MB.
-_HEADER_LIMIT = 16 << 20
-_MAX_HEADER_BYTES = 100 << 20
 _SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
 _MAX_SHARDS = 10_000
 # Each of these sets is a complete tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral,
@@ -43,23 +37,17 @@ TOKENIZERS = (
     ("tiktoken.model",),
     ("tokenizer.jsonl",),
 )
-# Files that transformers parses to make the tokenizer.
-_OBJECTS = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
+# What a folder without weights for mlx-lm may have instead: (end of a name, what it is).
+_OTHER_WEIGHTS = (
+    (".gguf", "its weights are GGUF files, for llama.cpp or Ollama"),
+    (".npz", "its weights are .npz files, of an early mlx-lm"),
+    (".bin", "its weights are PyTorch .bin files"),
+    (".pt", "its weights are PyTorch .pt files"),
+    (".pth", "its weights are PyTorch .pth files"),
+    (".safetensors", "mlx-lm reads only model*.safetensors, not {name}"),
 )
-_OBJECT_LIMIT = 256 << 20
-# Parsed at every check; a larger file is parsed only by a load.
-_SMALL = 1 << 20
-_START_BYTES = 4096
-_POINTERS = (
-    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
-    (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"),
-)
-# Of any runtime.
-_WEIGHTS = (".safetensors", ".bin", ".gguf", ".npz", ".pt")
+# A safetensors file of a model is larger, a pointer to one is smaller.
+_MAX_POINTER_BYTES = 1024
 ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 
@@ -111,14 +99,39 @@ def has_tokenizer(names: Iterable[str]) -> bool:
     )
 
 
-def missing_files(names: Iterable[str]) -> Tuple[str, ...]:
-    """The files that a repository with these files lacks to be a complete model."""
+def missing_files(names: Iterable[str]) -> Dict[str, str]:
+    """name -> what is wrong, of the files that a folder or repository with these names lacks to be
+    a complete model."""
     there = frozenset(names)
     weights = loaded_weights(there)
-    gaps = list(missing_shards(weights)) if weights else [SINGLE]
+    gaps = dict.fromkeys(missing_shards(weights), ABSENT)
+    if not weights:
+        gaps[SINGLE] = missing_weights(there)
+    if "config.json" not in there:
+        gaps["config.json"] = ABSENT
     if not has_tokenizer(there) and not any(n.endswith(".py") for n in there):
-        gaps.append("tokenizer.json")
-    return tuple(sorted(gaps))
+        gaps["tokenizer.json"] = ABSENT
+    return gaps
+
+
+def missing_weights(names: Iterable[str]) -> str:
+    """What is wrong with a folder that has no weights for mlx-lm: what it has instead."""
+    there = sorted(n for n in names if "/" not in n and not n.startswith("."))
+    if "adapters.safetensors" in there or "adapter_model.safetensors" in there:
+        return "missing: it is an adapter, not a model"
+    for end, what in _OTHER_WEIGHTS:
+        name = next((n for n in there if n.endswith(end)), "")
+        if name:
+            return "missing: %s; look for an MLX conversion" % what.format(name=name)
+    return ABSENT
+
+
+def stray_weights(names: Iterable[str]) -> Tuple[str, ...]:
+    """The files beside a model's own weights that mlx-lm would load as part of it, such as
+    model-mtp.safetensors."""
+    weights = loaded_weights(names)
+    own = [n for n in weights if n == SINGLE or _SHARD.fullmatch(n)]
+    return tuple(n for n in weights if n not in own) if own else ()
 
 
 def _indexed(path: str) -> Optional[Set[str]]:
@@ -183,12 +196,14 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
         if is_needed_file(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
     )
     faults = {name: why for name in needed for why in [_absent(path, name)] if why}
+    if faults.get(SINGLE) == ABSENT and not loaded_weights(names):
+        faults[SINGLE] = missing_weights(names)
     for name in sorted(
         n
         for n in names | needed
         if is_safe_relative_path(n) and n not in faults and (n in needed or is_needed_file(n))
     ):
-        why = _damage(os.path.join(path, name), deep)
+        why = find_damage(os.path.join(path, name), deep)
         if why:
             faults[name] = why
     if "config.json" not in faults and not config(path):
@@ -200,18 +215,22 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
     return faults
 
 
-def visible_gaps(path: str) -> Tuple[str, ...]:
-    """The weights, and the config.json, that a look at the folder shows to be missing or to be
-    broken links; OSError if it cannot be listed. Quick: `list` asks it of every entry."""
+def visible_gaps(path: str) -> Dict[str, str]:
+    """name -> what is wrong, of the files that a server needs, by a look at names, links and sizes
+    alone; OSError if the folder cannot be listed. Quick: `list` asks it of every entry."""
     names = os.listdir(path)
-    weights = loaded_weights(names)
-    gaps = set(missing_shards(weights))
-    if not any(name.endswith(_WEIGHTS) for name in names):
-        gaps.add(SINGLE)
-    gaps.update(
-        name for name in ("config.json", *weights) if not os.path.exists(os.path.join(path, name))
-    )
-    return tuple(sorted(gaps))
+    gaps = missing_files(names)
+    for name in ("config.json", *loaded_weights(names)):
+        place = os.path.join(path, name)
+        try:
+            size = os.stat(place).st_size
+        except OSError:
+            gaps.setdefault(name, _absent(path, name))
+            continue
+        if (size <= _MAX_POINTER_BYTES and _weights(name)) or not os.access(place, os.R_OK):
+            why = _absent(path, name) or find_damage(place, deep=False)
+            gaps.update({name: why} if why else {})
+    return gaps
 
 
 def may_still_load(path: str, found: Mapping[str, str]) -> bool:
@@ -255,90 +274,3 @@ def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
         read_bounded(os.path.join(path, "tokenizer_config.json"), MAX_CONFIG_BYTES)
     ).get("auto_map")
     return has_tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
-
-
-def _damage(path: str, deep: bool) -> str:
-    """What is wrong with the content of an existing file; "" if nothing is."""
-    try:
-        was = os.stat(path)
-    except OSError as exc:
-        return "cannot be read: %s" % exc.strerror
-    return _damage_of(path, was.st_size, was.st_mtime_ns, deep)
-
-
-@lru_cache(maxsize=4096)
-def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
-    """Checked once per file and command, unless size or mtime change."""
-    start = read_bounded(path, _START_BYTES)
-    if start is None:
-        return "cannot be read: check its owner and mode"
-    pointer = next((what for mark, what in _POINTERS if start.startswith(mark)), "")
-    if pointer:
-        return pointer
-    leaf = os.path.basename(path)
-    if _weights(leaf):
-        return _truncated(path, size, start)
-    return _broken(path, size, start, deep) if leaf in _OBJECTS else ""
-
-
-def _truncated(path: str, size: int, start: bytes) -> str:
-    """Whether a safetensors file is truncated. Layout: 8 bytes little-endian length, that many
-    bytes of JSON, then the tensors at the offsets in the JSON."""
-    length = int.from_bytes(start[:8], "little")
-    if not 2 <= length <= _MAX_HEADER_BYTES or size < 8:
-        return "not a safetensors file"
-    if size < 8 + length:
-        return "truncated at %d bytes, inside its header" % size
-    if length > _HEADER_LIMIT:
-        return ""
-    header = parse_object((read_bounded(path, 8 + length) or b"")[8:])
-    if not header:
-        return "not a safetensors file: its header is not JSON"
-    end = _end(header)
-    if end is None:
-        return "not a safetensors file: its header gives no offsets"
-    return "truncated: %d of %d bytes" % (size, 8 + length + end) if size < 8 + length + end else ""
-
-
-def _end(header: Mapping[str, object]) -> Optional[int]:
-    """Bytes of all tensors; None if one of them has no offsets."""
-    ends: List[int] = [0]
-    for name, tensor in header.items():
-        if name == "__metadata__":
-            continue
-        place = tensor.get("data_offsets") if isinstance(tensor, dict) else None
-        if (
-            not isinstance(place, list)
-            or len(place) != 2
-            or any(type(n) is not int or n < 0 for n in place)
-        ):
-            return None
-        ends.append(place[1])
-    return max(ends)
-
-
-def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
-    if not size:
-        return "empty"
-    if not start.strip(b"\0"):
-        return "filled with zeros"
-    if start.lstrip()[:1] == b"<":
-        return "an HTML or XML page"
-    if start.lstrip()[:1] != b"{":
-        return "not a JSON object"
-    if size > _OBJECT_LIMIT or (size > _SMALL and not deep):
-        return "" if _last(path, size) == b"}" else "truncated: it does not end as JSON does"
-    try:
-        json.loads(read_bounded(path, _OBJECT_LIMIT) or b"")
-    except (ValueError, RecursionError) as exc:
-        return "not JSON: %s" % exc
-    return ""
-
-
-def _last(path: str, size: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, size - _START_BYTES))
-            return file.read(_START_BYTES).rstrip()[-1:]
-    except OSError:
-        return b""

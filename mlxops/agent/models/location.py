@@ -1,5 +1,5 @@
-"""Where a model is, and why its path does not exist. A recorded path that is gone is not the same
-as "not downloaded".
+"""Where a model is: the snapshot of a revision, and why a path does not exist. A recorded path that
+is gone is not the same as "not downloaded".
 
 Spellings of one folder that differ in case, links or a trailing slash are one folder; spellings of
 one repository that differ in case are one repository, as on the Hub."""
@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Iterable, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
+
+from ..untrusted import is_safe_relative_path, read_bounded
+
+# The fewest digits that may abbreviate a commit, and how many are shown.
+_SHORTEST, _SHOWN = 7, 8
 
 
 def missing_reason(path: str) -> str:
@@ -51,6 +56,16 @@ def _gone(part: str) -> str:
     return "%s is a link to %s, which does not exist%s" % (part, target, more)
 
 
+def gone_reason(path: str) -> str:
+    """Why a recorded folder or, in a cache, what its links lead to is away; "" if nothing is."""
+    gone = missing_reason(path)
+    snapshots = os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+    if gone or os.path.basename(snapshots) != "snapshots":
+        return gone
+    blobs = os.path.join(os.path.dirname(snapshots), "blobs")
+    return _gone(blobs) if os.path.islink(blobs) and not os.path.exists(blobs) else ""
+
+
 def folder_identity(path: Optional[str], folder: Optional[str] = None) -> str:
     """An id of a folder that does not depend on its spelling; "" for no path, and for a relative
     one without its `folder`.
@@ -77,10 +92,64 @@ def same_repo(one: Optional[str], other: Optional[str]) -> bool:
 
 
 def broken_links(cache_root: str, folder: str) -> Tuple[str, ...]:
-    """Broken links in `folder` of a cache, through which no download could write."""
+    """Broken links in `folder` of a cache: its files are away, and no download could write."""
     reasons = []
     for name in ("", "blobs", "snapshots", "refs"):
         path = os.path.join(cache_root, folder, name) if name else os.path.join(cache_root, folder)
         if os.path.islink(path) and not os.path.exists(path):
             reasons.append(_gone(path))
     return tuple(reasons)
+
+
+def snapshot_names(repo: str) -> List[str]:
+    """The revisions in a repository's folder, sorted; [] if it has none or cannot be listed."""
+    try:
+        with os.scandir(os.path.join(repo, "snapshots")) as found:
+            return sorted(entry.name for entry in found if entry.is_dir())
+    except OSError:
+        return []
+
+
+def current_revision(repo: str) -> str:
+    """The revision that refs/main names; without refs/main (after a pinned download) the only
+    snapshot; else ""."""
+    ref = os.path.join(repo, "refs", "main")
+    if os.path.lexists(ref):
+        return _word(ref)
+    names = snapshot_names(repo)
+    return names[0] if len(names) == 1 else ""
+
+
+def find_revision(repo: str, revision: Optional[str]) -> str:
+    """The commit of a branch, a tag, a commit or the first digits of one; "" if it is not here. A
+    prefix of several commits is none of them."""
+    if revision is None:
+        return current_revision(repo)
+    if not is_safe_relative_path(revision):
+        return ""
+    if "/" not in revision and os.path.isdir(os.path.join(repo, "snapshots", revision)):
+        return revision
+    matches = matching_revisions(repo, revision)
+    return matches[0] if len(matches) == 1 else _word(os.path.join(repo, "refs", revision))
+
+
+def matching_revisions(repo: str, prefix: str) -> List[str]:
+    """The commits in a repository's folder that begin with these hexadecimal digits."""
+    prefix = prefix.lower()
+    if len(prefix) < _SHORTEST or not all(c in "0123456789abcdef" for c in prefix):
+        return []
+    return [name for name in snapshot_names(repo) if name.startswith(prefix)]
+
+
+def short_revision(revision: str, others: Iterable[str] = ()) -> str:
+    """The first digits of a commit, enough to tell it from the others."""
+    length = _SHOWN
+    while any(o != revision and o[:length] == revision[:length] for o in others):
+        length += 1
+    return revision[:length]
+
+
+def _word(path: str) -> str:
+    """The word in a ref file; "" if there is none, or if it would lead out of `snapshots`."""
+    word = (read_bounded(path, 256) or b"").decode("utf-8", "replace").strip()
+    return word if is_safe_relative_path(word) and "/" not in word else ""

@@ -9,6 +9,7 @@ from ..context import Context
 from ..errors import AssignmentConflict, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
 from ..load.acceptance import CHECKED, require_acceptable
+from ..load.presence import describe_faults
 from ..load.references import with_full_paths
 from ..models import cache as hfcache
 from ..models.defaults import KEYS, find_defaults
@@ -55,10 +56,12 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         return current.put(_changed(ctx, entry, changes, given))
 
     result = _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
-    rivals = plan_warnings(ctx.site, ctx.store.read(), changed) if "slot" in changes else []
+    warnings = plan_warnings(ctx.site, ctx.store.read(), changed) if "slot" in changes else []
     restart = result["actions"] and known.port is not None and set(changes) & set(_LAUNCHED)
     step = mlxops_command("restart", known.port) if restart else None
-    return {**result, "next": step, "warnings": rivals}
+    if changed.cache_path and {"cache_path", "revision"} & set(changes):
+        warnings += filter(None, [describe_faults(changed.cache_path)])
+    return {**result, "next": step, "warnings": warnings}
 
 
 def _changed(

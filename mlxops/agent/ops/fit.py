@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Context
-from ..errors import Failed, MlxopsError, ModelMissing, NotDownloadable, Usage
+from ..errors import Failed, MlxopsError, NotDownloadable, Usage
 from ..hub.checks import check_complete
 from ..hub.remote import Remote
-from ..load import references
+from ..load import presence, references
 from ..load.memory import memory_request
-from ..load.preflight import download_needed, resolve_entry
-from ..load.presence import describe_faults
+from ..load.preflight import describe_model, resolve_entry
 from ..load.request import LoadRequest
 from ..memory import fit as memory
 from ..models.options import find_installed, require_buildable
@@ -31,7 +30,8 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     request = LoadRequest.from_wire({"model": model, "port": 0, "revision": revision})
     entry = resolve_entry(ctx, registry, request)
     there = find_installed(ctx, entry.text("runtime"))
-    remote = _described_on_hub(ctx, entry, there.command)
+    source = _find_files(ctx, entry, request, there)
+    entry, remote = source.entry, source.remote
     needed = memory_request(ctx, entry, remote, there, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
@@ -42,8 +42,35 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": needed.port,
         "source": "hub" if remote else "disk",
         **memory_fit.record(),
-        "refused": _load_error(ctx, memory_fit, entry, there, needed) or _download_error(remote),
+        "refused": _load_error(ctx, memory_fit, entry, there, needed),
+        "warnings": list(source.warnings),
     }
+
+
+class Source(NamedTuple):
+    """Where the figures are from: the files of `entry` on this host, or `remote`."""
+
+    entry: Entry
+    remote: Optional[Remote] = None
+    warnings: Tuple[str, ...] = ()
+
+
+def _find_files(ctx: Context, entry: Entry, request: LoadRequest, there: Installed) -> Source:
+    """The error of a load, before the Hub is asked, for a model that it would not download."""
+    if presence.is_usable(entry.cache_path):
+        return Source(entry, warnings=presence.warnings(ctx.store.read(), entry, request))
+    # A revision is asked for by name, and nothing is downloaded.
+    presence.require_download_allowed(
+        ctx, entry, request._replace(download=request.revision is not None)
+    )
+    try:
+        remote = describe_model(ctx, entry, there.command)
+    except NotDownloadable as exc:
+        found = presence.substitute(ctx, entry, request, exc)
+        return Source(entry.with_fields(cache_path=found.path), warnings=(found.warning,))
+    check_complete(remote)
+    note = presence.revision_note(ctx, entry, request)
+    return Source(entry, remote, (note,) if note else ())
 
 
 def _full_name(ctx: Context, registry: Registry, word: str) -> str:
@@ -55,35 +82,6 @@ def _full_name(ctx: Context, registry: Registry, word: str) -> str:
         raise resolve.unknown_model(registry, word)
     report_meaning(ctx, word, entry.name)
     return entry.name
-
-
-def _described_on_hub(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Optional[Remote]:
-    """What must be downloaded, None if nothing. Without an answer of the Hub, the error is what is
-    wrong with the files on this host, if there are any."""
-    try:
-        return download_needed(ctx, entry, command)
-    except MlxopsError as exc:
-        faults = describe_faults(entry.cache_path) if entry.cache_path else ""
-        if not faults or exc.exit_code != ModelMissing.exit_code or isinstance(exc, ModelMissing):
-            raise
-        text = "%s cannot be loaded: %s; and to download it again: %s"
-        raise ModelMissing(
-            text % (entry.name, faults, exc.message),
-            "restore the file on the host; or %s" % exc.hint,
-            entry=entry.name,
-            repo_id=entry.repo_id,
-            path=entry.cache_path,
-        ) from exc
-
-
-def _download_error(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
-    """The error if a load would refuse the download."""
-    try:
-        if remote is not None:
-            check_complete(remote)
-    except NotDownloadable as exc:
-        return exc.to_wire()
-    return None
 
 
 def _tokens(value: Any) -> Optional[int]:

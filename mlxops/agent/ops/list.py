@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..context import Context
-from .rows import entry_row, fault_fields
+from ..registry.entries import Entry
+from .rows import elsewhere, entry_row, fault_fields
 
 
 def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -20,7 +21,7 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "models": [
             {
-                **entry_row(entry),
+                **_row(ctx, entry),
                 "slot_name": ctx.site.slot_name(entry.slot) if entry.slot else None,
                 "lost": entry.name in lost,
             }
@@ -28,3 +29,8 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         ],
         **fault_fields(registry, fault),
     }
+
+
+def _row(ctx: Context, entry: Entry) -> Dict[str, Any]:
+    row = entry_row(entry)
+    return row if entry.cache_path else {**row, "problem": elsewhere(ctx, entry) or None}

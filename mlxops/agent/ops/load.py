@@ -120,7 +120,7 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
         with job.undo.guard(), job:
             # The first plan was made without the port's lock.
-            plan = plan_load(ctx, request, own_lock=True)
+            plan = plan_load(ctx, plan.request, own_lock=True)
             if not start_id:
                 forget_starts(ctx.procs, ctx.site.state_dir, request.port, plan.entry.name)
             held = [e.name for e in plan.survey.entries]

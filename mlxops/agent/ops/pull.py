@@ -15,7 +15,7 @@ from ..jobs.begin import begin
 from ..jobs.job import NO_PORT
 from ..load.presence import is_usable
 from ..models import cache as hfcache
-from ..models.location import folder_identity, same_repo
+from ..models.location import folder_identity, missing_reason, same_repo
 from ..models.options import find_installed, launch_options
 from ..registry import resolve
 from ..registry.action import Action
@@ -76,7 +76,22 @@ def _find(ctx: Context, registry: Registry, word: str, revision: Optional[str]) 
             mlxops_command("show", entry.name),
             entry=entry.name,
         )
+    if _has_own_folder(ctx, entry):
+        why = missing_reason(entry.cache_path)
+        raise ModelMissing(
+            "%s is the folder %s, not a download%s"
+            % (entry.name, entry.cache_path, " (%s)" % why if why else ""),
+            "to download %s beside it: %s" % (entry.repo_id, mlxops_command("pull", entry.repo_id)),
+            entry=entry.name,
+            path=entry.cache_path,
+        )
     return entry.with_fields(revision=revision) if revision else entry
+
+
+def _has_own_folder(ctx: Context, entry: Entry) -> bool:
+    """Whether its model is a folder outside of the cache, which no download replaces."""
+    site, path = ctx.site, entry.cache_path
+    return bool(path) and not hfcache.is_in_cache(site.hf_home, site.cache_root, path)
 
 
 def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
@@ -87,7 +102,7 @@ def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
         steps.clear()
         known = [e for e in now.entries.values() if same_repo(e.repo_id, entry.repo_id)]
         for one in known:
-            step, one = _refreshed(one, path)
+            step, one = _refreshed(one, path, _has_own_folder(ctx, one))
             steps.append(step._replace(applied=not dry and step.action == "refresh"))
             now = now.put(one)
         if not known:
@@ -102,10 +117,14 @@ def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
     return sorted(steps, key=lambda step: step.entry == entry.name)
 
 
-def _refreshed(entry: Entry, path: str) -> Tuple[Action, Entry]:
-    """An entry of the model with its new path; one that is loaded or pinned keeps its own."""
+def _refreshed(entry: Entry, path: str, own_folder: bool) -> Tuple[Action, Entry]:
+    """An entry of the model with its new path; one that is loaded, pinned or outside of the cache
+    keeps its own."""
     if folder_identity(entry.cache_path) == folder_identity(path):
         return Action("keep", entry.name, entry.port, "it is up to date"), entry
+    if own_folder:
+        reason = "it keeps its own folder, %s" % entry.cache_path
+        return Action("keep", entry.name, entry.port, reason), entry
     if entry.port is not None:
         reason = "it keeps serving the earlier revision; mlxops init updates it after an unload"
         return Action("keep", entry.name, entry.port, reason), entry

@@ -10,6 +10,7 @@ from ..context import Context
 from ..errors import AssignmentConflict, ModelMissing, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
 from ..load.acceptance import require_acceptable
+from ..load.presence import describe_faults
 from ..models import cache as hfcache
 from ..models.field_values import assignments, parse_folder, parse_hosts
 from ..models.kinds import CHAT, kind_of
@@ -21,7 +22,7 @@ from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import Change, apply, free_name
 from ..runtimes.secrets import refuse_secrets
 from ..slots.intent import is_local, plan_warnings
-from .rows import change_row
+from .rows import change_row, elsewhere
 
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
@@ -41,6 +42,7 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     result = _add(ctx, entries, again, bool(args.get("dry_run")))
     known = ctx.store.read()
     warnings = [text for e in entries for text in plan_warnings(ctx.site, known, e)]
+    warnings += ["%s: %s" % (e.name, why) for e in entries for why in [_lack(ctx, e)] if why]
     return {**result, "warnings": list(dict.fromkeys(warnings))}
 
 
@@ -145,6 +147,15 @@ def _entry(ctx: Context, name: str, repo_id: str, fields: Mapping[str, Any]) -> 
         name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **fields}
     )
     return launch_options(ctx.site, entry, find_installed(ctx, entry.text("runtime"))).entry
+
+
+def _lack(ctx: Context, entry: Entry) -> str:
+    """What is wrong with the files that the cache has of a new entry; "" if nothing is."""
+    if entry.cache_path:
+        return ""
+    found = hfcache.find(ctx.site.hf_home, entry.repo_id, entry.text("revision"))
+    faults = describe_faults(found.path) if found is not None else ""
+    return elsewhere(ctx, entry) or faults
 
 
 def _require_new(registry: Registry, entry: Entry, keys: List[str], again: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
+from ..context import Context
 from ..errors import MlxopsError
 from ..models import cache as hfcache
 from ..models.completeness import visible_gaps
-from ..models.location import missing_reason
+from ..models.location import gone_reason
 from ..ports.expected import edit_warnings
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry
@@ -42,18 +43,35 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
 
 
 def _files(path: str) -> Tuple[str, Optional[str]]:
-    gone = missing_reason(path)
+    gone = gone_reason(path)
     if gone:
         return "gone", gone
     try:
         gaps = visible_gaps(os.path.expanduser(path))
     except OSError as exc:
         return "gone", "%s cannot be read: %s" % (path, exc.strerror)
-    if not gaps:
-        return "ok", None
-    if len(gaps) == 1:
-        return "incomplete", "%s is missing" % gaps[0]
-    return "incomplete", "%d files are missing, such as %s" % (len(gaps), gaps[0])
+    return ("incomplete", describe_gaps(gaps)) if gaps else ("ok", None)
+
+
+def elsewhere(ctx: Context, entry: Entry) -> str:
+    """What the cache has of an entry without a path: a folder that is away, or complete revisions
+    that only --revision loads; "" if neither."""
+    home = ctx.site.hf_home
+    if not any(hfcache.matching_folders(root, entry.repo_id) for root in hfcache.roots(home)):
+        return ""
+    gone = hfcache.broken_repo(home, ctx.site.cache_root, entry.repo_id)
+    others = () if gone else next(iter(hfcache.other_revisions(home, entry.repo_id).values()), ())
+    port = entry.slot or entry.wanted or "PORT"
+    commands = hfcache.load_commands(entry.name, port, others)
+    text = "refs/main is not complete here, another revision is: %s"
+    return gone or (text % " or ".join(commands) if commands else "")
+
+
+def describe_gaps(gaps: Mapping[str, str]) -> str:
+    """What is wrong with the files of a model, by the first of them."""
+    name, why = min(gaps.items(), key=lambda gap: (not gap[0].endswith(".safetensors"), gap))
+    text = "%s is %s" % (name, why)
+    return text if len(gaps) == 1 else "%d files are missing or damaged: %s" % (len(gaps), text)
 
 
 def fault_fields(registry: Registry, fault: Optional[MlxopsError]) -> Dict[str, Any]:

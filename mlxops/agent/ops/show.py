@@ -20,7 +20,7 @@ from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of
 from ..runtimes.secrets import masked
 from .port_rows import port_row
-from .rows import entry_row, fault_fields
+from .rows import describe_gaps, elsewhere, entry_row, fault_fields
 
 NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None}
 PARSERS = ("tool_call_parser", "reasoning_parser")
@@ -85,6 +85,8 @@ def _entry(ctx: Context, entry: Entry) -> Dict[str, Any]:
     row = entry_row(entry)
     if row["files"] == "ok":
         row = {**row, **_damage(os.path.expanduser(str(entry.cache_path)))}
+    elif not entry.cache_path:
+        row["problem"] = elsewhere(ctx, entry) or None
     slot_name = ctx.site.slot_name(entry.slot) if entry.slot else None
     args = {"args": row["args"]} if entry.args else {}
     return {**row, "slot_name": slot_name, **entry.fields, **args}
@@ -95,10 +97,7 @@ def _damage(path: str) -> Dict[str, Any]:
         faults = find_faults(path)
     except OSError as exc:
         return {"files": "gone", "problem": str(exc)}
-    if not faults:
-        return {}
-    name, why = sorted(faults.items())[0]
-    return {"files": "damaged", "problem": "%s: %s" % (name, why)}
+    return {"files": "damaged", "problem": describe_gaps(faults)} if faults else {}
 
 
 def _last_loads(ctx: Context, port: Optional[int], entry: Optional[Entry]) -> Dict[str, Any]:

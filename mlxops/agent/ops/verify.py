@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping
 
 from ..context import Context
+from ..errors import mlxops_command
 from ..load.acceptance import Acceptance
+from ..load.presence import describe_faults
 from ..ports.evidence import PortEvidence
 from ..ports.survey import observe_ports
 from ..registry.entries import Entry, Registry
@@ -69,13 +71,13 @@ def _entries_of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
 
 def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
     refused = Acceptance(ctx)
-    reasons = [(entry, refused.reasons(entry)) for entry in entries]
-    return [
-        {
-            "entry": entry.name,
-            "ok": not why,
-            "reasons": why,
-            "next": refused.fix(entry) if why else None,
-        }
-        for entry, why in reasons
-    ]
+    rows = []
+    for entry in entries:
+        why, fix = refused.reasons(entry), None
+        if why:
+            fix = refused.fix(entry)
+        elif entry.cache_path:
+            why = list(filter(None, [describe_faults(entry.cache_path)]))
+            fix = mlxops_command("show", entry.name) if why else None
+        rows.append({"entry": entry.name, "ok": not why, "reasons": why, "next": fix})
+    return rows

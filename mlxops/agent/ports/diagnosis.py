@@ -198,7 +198,7 @@ def _drift(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], s
     if difference:
         return "mismatch", difference
     if entry.name in expected.missing:
-        return "missing", "the snapshot %s is missing" % entry.cache_path
+        return "missing", "its files are away: %s" % expected.missing[entry.name]
     if expected.rivals:
         return "duplicate", describe_wanting(expected)
     if evidence.server and evidence.listeners and evidence.recorded is None and entry.process:

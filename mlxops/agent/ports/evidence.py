@@ -183,14 +183,14 @@ def _named(pid: Optional[int], users: Mapping[Optional[int], str]) -> str:
 class Expected(NamedTuple):
     """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
 
-    `missing`: entries whose snapshot is missing. `wanting`: entries that want the port. `lost`:
-    those of them that are assigned nowhere; of the first, `loss`: how its server ended, and
+    `missing`: entries whose snapshot is missing, and why. `wanting`: entries that want the port.
+    `lost`: those of them that are assigned nowhere; of the first, `loss`: how its server ended, and
     `supervision`: what is known of its starts. `declared`: the model that the host file declares
     for the port."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
-    missing: Tuple[str, ...] = ()
+    missing: Mapping[str, str] = {}
     lost: Tuple[Entry, ...] = ()
     wanting: Tuple[Entry, ...] = ()
     loss: Optional[Loss] = None

@@ -7,13 +7,13 @@ import difflib
 import os
 import re
 import time
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..clock import epoch, now, utc
 from ..context import Context
 from ..jobs.starts import supervision_of
 from ..models.cache import repo_folder, repo_of
-from ..models.location import same_repo
+from ..models.location import missing_reason, same_repo
 from ..procs import Procs, Unobservable
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, Registry
 from ..registry.resolve import is_repo_id
@@ -25,6 +25,7 @@ from .evidence import Expected, Loss
 KEYS = (*REQUIRED, *OPTIONAL_TEXT, "start_s", "args", "hosts", "process", "wanted", "last_process")
 REBOOT, CRASH, UNKNOWN = "reboot", "crash", "unknown"
 MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
+NO_NAMES: Mapping[str, str] = {}
 # An error further up did not end the server.
 MAX_ERROR_LINES = 20
 # Both moments of a record are whole seconds.
@@ -44,20 +45,24 @@ def expected(ctx: Context, registry: Registry, port: int) -> Expected:
     )
 
 
-def missing_snapshots(registry: Registry, ports: Iterable[int]) -> Tuple[str, ...]:
-    """The entries, assigned to one of the ports or lost there, whose snapshots are missing."""
+def missing_snapshots(registry: Registry, ports: Iterable[int]) -> Dict[str, str]:
+    """The entries, assigned to one of the ports or lost there, whose snapshots are missing, and
+    what of their paths does not exist."""
     entries = [e for port in ports for e in (*registry.holders(port), *registry.lost(port))]
-    return tuple(e.name for e in entries if e.cache_path and not os.path.isdir(e.cache_path))
+    paths = {e.name: os.path.expanduser(e.cache_path) for e in entries if e.cache_path}
+    return {name: missing_reason(p) or p for name, p in paths.items() if not os.path.isdir(p)}
 
 
-def expect(site: Site, registry: Registry, port: int, missing: Iterable[str] = ()) -> Expected:
+def expect(
+    site: Site, registry: Registry, port: int, missing: Mapping[str, str] = NO_NAMES
+) -> Expected:
     """The same, without a look at the disk. `missing`: entries whose snapshots are missing."""
     entries, lost = registry.holders(port), registry.lost(port)
     names = {e.name for e in (*entries, *lost)}
     return Expected(
         entries=entries,
         served_name=site.served_name(port, entries[0].name) if entries else None,
-        missing=tuple(name for name in missing if name in names),
+        missing={name: why for name, why in missing.items() if name in names},
         lost=lost,
         wanting=registry.wanting(port),
         declared=site.declared_model(port),

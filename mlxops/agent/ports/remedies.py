@@ -22,7 +22,10 @@ _BY_PORT = {
 }
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What must be done before the command.
-_FIRST = {"foreign": "stop it on the host, then: "}
+_FIRST = {
+    "foreign": "stop it on the host, then: ",
+    "missing": "mount its disk or restore its folder; or: ",
+}
 # Alternatives to the command.
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",

@@ -17,7 +17,7 @@ FileId = Tuple[int, int]
 
 class Held(NamedTuple):
     """A snapshot in the cache. `blobs`: the size of each file, None if it cannot be read.
-    `current`: refs/main names it."""
+    `current`: a load without a revision may serve it."""
 
     repo_id: str
     revision: str
@@ -64,7 +64,7 @@ def read_cache(hf_home: str) -> Tuple[Repo, ...]:
 def read_repo(folder: str) -> Repo:
     """A repository's folder; without what cannot be listed."""
     repo_id = hfcache.repo_of_folder(folder)
-    current = hfcache.current_revision(folder)
+    current = hfcache.loadable_revisions(folder)
     snapshots = []
     for path in _folders(os.path.join(folder, "snapshots")):
         revision = os.path.basename(path)
@@ -73,7 +73,7 @@ def read_repo(folder: str) -> Repo:
                 repo_id=repo_id,
                 revision=revision,
                 path=path,
-                current=revision == current,
+                current=revision in current,
                 blobs=_blobs(path),
             )
         )
@@ -88,6 +88,16 @@ def _folders(parent: str) -> List[str]:
         return []
 
 
+def _has_links(folder: str) -> bool:
+    """Whether the snapshots of a repository, or one of them, are links."""
+    place = os.path.join(folder, "snapshots")
+    try:
+        with os.scandir(place) as found:
+            return os.path.islink(place) or any(one.is_symlink() for one in found)
+    except OSError:
+        return os.path.lexists(place)
+
+
 def _blobs(path: str) -> Optional[Dict[FileId, int]]:
     try:
         files = list(hfcache.file_statuses(path))
@@ -98,7 +108,8 @@ def _blobs(path: str) -> Optional[Dict[FileId, int]]:
 
 def _loose(repo_id: str, folder: str, snapshots: List[Held]) -> Iterator[Loose]:
     referenced = {blob for held in snapshots for blob in held.blobs or ()}
-    unknown = any(held.blobs is None for held in snapshots)
+    # A link may lead to a disk that is not mounted: what uses the blobs cannot be told then.
+    unknown = any(held.blobs is None for held in snapshots) or _has_links(folder)
     for path, status in _files(os.path.join(folder, "blobs")):
         if path.endswith(".incomplete"):
             state = "partial" if abandoned_state(path) else "downloading"

@@ -306,28 +306,3 @@ def test_any_bytes_give_an_answer(tmp_path_factory: pytest.TempPathFactory, raw:
         (path / name).write_bytes(raw)
     found = hfcache.inspect(str(path))
     assert not found.complete and found.format in ("mlx", "other")
-
-
-@pytest.mark.parametrize(
-    ("changes", "gaps"),
-    [
-        ({}, ()),
-        ({"config.json": None}, ("config.json",)),
-        ({"model.safetensors": None}, ("model.safetensors",)),
-        ({"model.safetensors": None, SHARDS[0]: b"x"}, (SHARDS[1],)),
-        ({"model.safetensors": None, "model.gguf": b"x"}, ()),
-    ],
-)
-def test_gaps_are_visible_from_the_names(
-    tmp_path: Path, changes: dict[str, Any], gaps: tuple[str, ...]
-) -> None:
-    assert completeness.visible_gaps(str(folder(tmp_path, **changes))) == gaps
-
-
-def test_a_broken_link_is_a_visible_gap(tmp_path: Path) -> None:
-    path = folder(tmp_path)
-    (path / "model.safetensors").unlink()
-    (path / "model.safetensors").symlink_to("../blobs/gone")
-    (path / "README.md").unlink(missing_ok=True)
-    (path / "README.md").symlink_to("gone")
-    assert completeness.visible_gaps(str(path)) == ("model.safetensors",)

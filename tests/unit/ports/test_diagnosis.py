@@ -140,7 +140,12 @@ TABLE: dict[str, tuple[PortEvidence, Expected, str, str | None]] = {
         "failed",
         "duplicate",
     ),
-    "the snapshot is gone": (SERVING, Expected((entry(),), "jerry", ("a",)), "ready", "missing"),
+    "the snapshot is gone": (
+        SERVING,
+        Expected((entry(),), "jerry", {"a": "/x is away"}),
+        "ready",
+        "missing",
+    ),
     "another model": (
         SERVING,
         wanting(cache_path="/other", repo_id="org/b", model_id="m"),

@@ -77,7 +77,7 @@ wants = st.sampled_from(
         WANTED,
         LOADED,
         Expected((entry("a"), entry("b")), "jerry"),
-        Expected((entry(),), "x", ("a",)),
+        Expected((entry(),), "x", {"a": "/x is away"}),
     ]
 )
 

@@ -76,7 +76,10 @@ def test_a_state_has_its_colour_on_a_terminal_only() -> None:
 )
 def test_every_drift_has_a_next_command(kind: str) -> None:
     step = next_step({"drift": kind, "port": 8100, "entry": None})
-    first = "stop it on the host, then: " if kind == "foreign" else ""
+    first = {
+        "foreign": "stop it on the host, then: ",
+        "missing": "mount its disk or restore its folder; or: ",
+    }.get(kind, "")
     assert step.startswith(first + "mlxops ")
     assert "{" not in step
 
@@ -90,7 +93,11 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
             {"drift": "lost", "next": "mlxops load qwen 8100 --force"},
             "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it",
         ),
-        ({"drift": "missing"}, "mlxops load qwen 8100 --replace --download, to download it again"),
+        (
+            {"drift": "missing"},
+            "mount its disk or restore its folder; or: "
+            "mlxops load qwen 8100 --replace --download, to download it again",
+        ),
         ({"state": "unresponsive"}, "mlxops restart 8100"),
         ({"state": "dead-child"}, "mlxops restart 8100"),
         ({"state": "failed"}, "mlxops logs 8100"),
