@@ -11,6 +11,7 @@ from ..catalog.candidates import unlisted_revisions
 from ..context import Context
 from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
+from ..models.completeness import remember_damage
 from ..models.location import gone_reason
 from ..ports.expected import outside_warning, wanted_outside
 from ..ports.portname import namesakes
@@ -91,7 +92,7 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
     faults: Dict[str, Dict[str, Entry]] = {}
     entries = [entry for entry in ctx.store.read().entries.values() if entry.cache_path]
     for entry in entries:
-        fault, why = _fault(os.path.expanduser(entry.cache_path))
+        fault, why = _fault(ctx, os.path.expanduser(entry.cache_path))
         if fault:
             faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
@@ -119,13 +120,14 @@ def _restore(ctx: Context, entry: Entry) -> str:
     return "%s, or download them again: %s; or %s" % (first, again, remove)
 
 
-def _fault(path: str) -> Tuple[str, str]:
+def _fault(ctx: Context, path: str) -> Tuple[str, str]:
     """The kind of fault, "" for none, and its details."""
     gone = gone_reason(path)
     if gone:
         return "snapshot is missing", gone
     try:
         snapshot = hfcache.inspect(path)
+        remember_damage(ctx.site.state_dir, path, snapshot.faults)
     except OSError as exc:
         return "snapshot cannot be read", exc.strerror or "unreadable"
     return (

@@ -12,7 +12,14 @@ from typing import List, Optional, Tuple
 from urllib.parse import quote
 
 from ..context import Context
-from ..errors import Failed, MlxopsError, ModelMissing, NotDownloadable, mlxops_command
+from ..errors import (
+    Failed,
+    MlxopsError,
+    ModelAmbiguous,
+    ModelMissing,
+    NotDownloadable,
+    mlxops_command,
+)
 from ..hub.remote import Remote
 from ..loader.ask import describe
 from ..loader.source import Listing
@@ -79,6 +86,7 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     if not resolve.is_repo_id(entry.repo_id):
         text = "%s has no repository, so it has no revision %s" % (entry.name, revision)
         raise ModelMissing(text, "omit --revision", entry=entry.name)
+    _require_one_commit(ctx, entry.repo_id, revision)
     beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, revision)
     snapshot = hfcache.find(ctx.site.hf_home, entry.repo_id, revision)
     there = next(
@@ -161,11 +169,9 @@ def gone_files(ctx: Context, entry: Entry, request: LoadRequest) -> str:
 
 def _reason(ctx: Context, entry: Entry, request: LoadRequest) -> str:
     if request.revision:
-        found = _ambiguous(ctx, entry.repo_id, request.revision)
-        return "revision %s of %s %s" % (
+        return "revision %s of %s is not on this host, or not complete" % (
             request.revision,
             entry.repo_id or entry.name,
-            "could be " + " or ".join(found) if found else "is not on this host, or not complete",
         )
     if not entry.cache_path:
         named = "" if request.model == entry.name else " (%s)" % request.model
@@ -174,18 +180,27 @@ def _reason(ctx: Context, entry: Entry, request: LoadRequest) -> str:
             named,
             entry.repo_id or "its model",
         )
-    return "%s cannot be loaded: %s" % (entry.name, describe_faults(entry.cache_path))
+    return "%s cannot be loaded: %s" % (
+        entry.name,
+        describe_faults(entry.cache_path, ctx.site.state_dir),
+    )
 
 
-def _ambiguous(ctx: Context, repo_id: str, prefix: str) -> List[str]:
-    """The commits that an abbreviated one could be, if there are several."""
+def _require_one_commit(ctx: Context, repo_id: str, prefix: str) -> None:
+    """ModelAmbiguous for the first digits of several commits that are here."""
     found = {
         name
         for root in hfcache.roots(ctx.site.hf_home)
         for folder in hfcache.matching_folders(root, repo_id)
         for name in matching_revisions(os.path.join(root, folder), prefix)
     }
-    return sorted(found) if len(found) > 1 else []
+    if len(found) > 1:
+        raise ModelAmbiguous(
+            "revision %s of %s could be %s" % (prefix, repo_id, " or ".join(sorted(found))),
+            "give more digits",
+            matches=sorted(found),
+            model=repo_id,
+        )
 
 
 def complete_revisions(ctx: Context, entry: Entry) -> Tuple[hfcache.Snapshot, ...]:
@@ -250,8 +265,9 @@ def require_loadable(ctx: Context, entry: Entry, there: Installed, remote: Remot
         )
 
 
-def describe_faults(path: str) -> str:
-    """What is wrong with a model's folder, in words; "" if it is complete."""
+def describe_faults(path: str, state_dir: str = "") -> str:
+    """What is wrong with a model's folder, in words; "" if it is complete. `state_dir`: where it is
+    kept for `list`."""
     gone = gone_reason(path)
     if gone:
         return gone
@@ -259,6 +275,8 @@ def describe_faults(path: str) -> str:
         faults = completeness.find_faults(path, deep=True)
     except OSError as exc:
         return "cannot read %s: %s" % (path, exc.strerror)
+    if state_dir:
+        completeness.remember_damage(state_dir, path, faults)
     texts = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
     more = "; and %d more" % (len(texts) - 3) if len(texts) > 3 else ""
     return "%s: %s%s" % (path, "; ".join(texts[:3]), more) if texts else ""

@@ -6,13 +6,17 @@ can only add names that the loader would read."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from typing import (
+    Any,
     Dict,
     FrozenSet,
     Iterable,
     Iterator,
+    List,
     Mapping,
     NamedTuple,
     Optional,
@@ -48,6 +52,10 @@ _OTHER_WEIGHTS = (
 )
 # A safetensors file of a model is larger, a pointer to one is smaller.
 _MAX_POINTER_BYTES = 1024
+# In the state folder.
+_DAMAGED, MAX_REMEMBERED = "damaged.json", 100
+# path -> name -> [size, mtime, what is wrong]
+Damage = Dict[str, Dict[str, List[Any]]]
 ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 
@@ -230,6 +238,45 @@ def visible_gaps(path: str) -> Dict[str, str]:
         if (size <= _MAX_POINTER_BYTES and _weights(name)) or not os.access(place, os.R_OK):
             why = _absent(path, name) or find_damage(place, deep=False)
             gaps.update({name: why} if why else {})
+    return gaps
+
+
+def remember_damage(state_dir: str, path: str, faults: Mapping[str, str]) -> None:
+    """Keep what a look into the files of a folder has found, for `list`; or that it is gone."""
+    found: Dict[str, List[Any]] = {}
+    for name, why in faults.items():
+        with contextlib.suppress(OSError):
+            was = os.stat(os.path.join(path, name))
+            found[name] = [was.st_size, was.st_mtime_ns, why]
+    known = recall_damage(state_dir)
+    if known.get(path, {}) == found:
+        return
+    others = [(at, names) for at, names in known.items() if at != path][-MAX_REMEMBERED:]
+    with contextlib.suppress(OSError):
+        draft = "%s.%d" % (os.path.join(state_dir, _DAMAGED), os.getpid())
+        with open(draft, "w", encoding="ascii") as stream:
+            json.dump({**dict(others), **({path: found} if found else {})}, stream)
+        os.replace(draft, os.path.join(state_dir, _DAMAGED))
+
+
+def recall_damage(state_dir: str) -> Damage:
+    """The files that were damaged at the last look."""
+    kept = parse_object(read_bounded(os.path.join(state_dir, _DAMAGED), MAX_CONFIG_BYTES))
+    return {
+        path: {n: v for n, v in names.items() if isinstance(v, list) and len(v) == 3}
+        for path, names in kept.items()
+        if isinstance(names, dict)
+    }
+
+
+def remembered_gaps(path: str, damaged: Mapping[str, List[Any]]) -> Dict[str, str]:
+    """The damaged files that have not changed since."""
+    gaps = {}
+    for name, (size, changed, why) in damaged.items():
+        with contextlib.suppress(OSError, ValueError):
+            now = os.stat(os.path.join(path, name))
+            if (now.st_size, now.st_mtime_ns) == (size, changed):
+                gaps[name] = str(why)
     return gaps
 
 

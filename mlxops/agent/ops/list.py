@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..context import Context
+from ..models.completeness import Damage, recall_damage
 from ..registry.entries import Entry
 from .rows import elsewhere, entry_row, fault_fields
 
 
 def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry, fault = ctx.store.read_or_backup()
+    damaged = recall_damage(ctx.site.state_dir)
     lost = {
         entry.name
         for port in ctx.site.ports
@@ -21,7 +23,7 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "models": [
             {
-                **_row(ctx, entry),
+                **_row(ctx, entry, damaged),
                 "slot_name": ctx.site.slot_name(entry.slot) if entry.slot else None,
                 "lost": entry.name in lost,
             }
@@ -31,6 +33,6 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _row(ctx: Context, entry: Entry) -> Dict[str, Any]:
-    row = entry_row(entry)
+def _row(ctx: Context, entry: Entry, damaged: Damage) -> Dict[str, Any]:
+    row = entry_row(entry, damaged)
     return row if entry.cache_path else {**row, "problem": elsewhere(ctx, entry) or None}

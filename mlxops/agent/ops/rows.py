@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from ..context import Context
 from ..errors import MlxopsError
 from ..models import cache as hfcache
-from ..models.completeness import visible_gaps
+from ..models.completeness import Damage, remembered_gaps, visible_gaps
 from ..models.location import gone_reason
 from ..ports.expected import edit_warnings
 from ..registry.action import Action
@@ -19,10 +19,11 @@ from ..runtimes.secrets import masked
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
 
-def entry_row(entry: Entry) -> Dict[str, Any]:
-    """An entry. `size_bytes`: None without a snapshot. `files`: ok, incomplete or gone, by a look
-    at their names; None if it was never downloaded. `problem`: what is missing, if anything."""
-    files, problem = _files(entry.cache_path) if entry.cache_path else (None, None)
+def entry_row(entry: Entry, damaged: Optional[Damage] = None) -> Dict[str, Any]:
+    """An entry. `damaged`: what earlier looks into files have found. `size_bytes`: None without a
+    snapshot. `files`: ok, incomplete or gone, by a look at their names; None if it was never
+    downloaded. `problem`: what is missing, if anything."""
+    files, problem = _files(entry.cache_path, damaged or {}) if entry.cache_path else (None, None)
     return {
         "name": entry.name,
         "repo_id": entry.repo_id,
@@ -42,12 +43,13 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
     }
 
 
-def _files(path: str) -> Tuple[str, Optional[str]]:
+def _files(path: str, damaged: Damage) -> Tuple[str, Optional[str]]:
     gone = gone_reason(path)
     if gone:
         return "gone", gone
     try:
-        gaps = visible_gaps(os.path.expanduser(path))
+        full = os.path.expanduser(path)
+        gaps = visible_gaps(full) or remembered_gaps(full, damaged.get(full, {}))
     except OSError as exc:
         return "gone", "%s cannot be read: %s" % (path, exc.strerror)
     return ("incomplete", describe_gaps(gaps)) if gaps else ("ok", None)

@@ -9,7 +9,7 @@ from ..context import Context
 from ..errors import MlxopsError
 from ..jobs.job import logs_folder
 from ..jobs.log import last_loads
-from ..models.completeness import find_faults
+from ..models.completeness import find_faults, remember_damage
 from ..models.options import find_installed, launch_options
 from ..ports.portname import PortResolver, find_slot, report_meaning
 from ..ports.survey import observe_ports
@@ -84,7 +84,7 @@ def _entry(ctx: Context, entry: Entry) -> Dict[str, Any]:
     """The row of `list`, with a look into its files, and all stored fields, unknown ones too."""
     row = entry_row(entry)
     if row["files"] == "ok":
-        row = {**row, **_damage(os.path.expanduser(str(entry.cache_path)))}
+        row = {**row, **_damage(ctx, os.path.expanduser(str(entry.cache_path)))}
     elif not entry.cache_path:
         row["problem"] = elsewhere(ctx, entry) or None
     slot_name = ctx.site.slot_name(entry.slot) if entry.slot else None
@@ -92,9 +92,10 @@ def _entry(ctx: Context, entry: Entry) -> Dict[str, Any]:
     return {**row, "slot_name": slot_name, **entry.fields, **args}
 
 
-def _damage(path: str) -> Dict[str, Any]:
+def _damage(ctx: Context, path: str) -> Dict[str, Any]:
     try:
         faults = find_faults(path)
+        remember_damage(ctx.site.state_dir, path, faults)
     except OSError as exc:
         return {"files": "gone", "problem": str(exc)}
     return {"files": "damaged", "problem": describe_gaps(faults)} if faults else {}

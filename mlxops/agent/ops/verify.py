@@ -77,7 +77,7 @@ def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
         if why:
             fix = refused.fix(entry)
         elif entry.cache_path:
-            why = list(filter(None, [describe_faults(entry.cache_path)]))
+            why = list(filter(None, [describe_faults(entry.cache_path, ctx.site.state_dir)]))
             fix = mlxops_command("show", entry.name) if why else None
         rows.append({"entry": entry.name, "ok": not why, "reasons": why, "next": fix})
     return rows

@@ -127,6 +127,7 @@ def test_what_is_broken_or_gone_is_told_by_every_verb(place: Place, state: str) 
         return
     word = "gone" if state in states.GONE else "incomplete"
     (row,) = [row for row in place.call("list").result["models"] if row["name"] == state]
+    # The content of files is not read by `list`, which knows what others have read.
     if state not in DEEP:
         assert row["files"] == word and WHY[state] in row["problem"], row
     row = place.call("show", what=state).result["entry"]
@@ -136,6 +137,8 @@ def test_what_is_broken_or_gone_is_told_by_every_verb(place: Place, state: str) 
     for heard in (place.load(state), place.call("fit", model=state)):
         assert heard.exit == 9 and WHY[state] in heard.text, heard
         assert ("mount its disk" in heard.text) == (state in states.GONE)
+    (row,) = [row for row in place.call("list").result["models"] if row["name"] == state]
+    assert row["files"] == word and WHY[state] in row["problem"], row
     change = {"cache_path": str(place.paths[state])}
     assert WHY[state] in str(place.call("set", name=state, changes=change).result["warnings"])
     if state != "gguf":
