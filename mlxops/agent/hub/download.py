@@ -17,6 +17,7 @@ from ..errors import (
     Usage,
 )
 from ..models.cache import matching_folders, repo_folder
+from ..models.completeness import ABSENT, missing_weights
 from ..models.files import is_needed_file
 from ..models.location import same_repo
 from ..untrusted import is_safe_relative_path, parse_object
@@ -216,7 +217,9 @@ def _remote(repo_id: str, revision_name: str, answer: Mapping[str, Any], cache_d
         raise NotDownloadable(
             "the Hub returned no valid content id for %s of %s" % (odd[0], repo_id), repo_id=repo_id
         )
-    _refuse_other_formats(repo_id, [path for path, _, _ in files])
+    _refuse_other_formats(
+        repo_id, [path for path, _, _ in files], [path for path, _, _ in answer["files"]]
+    )
     if same_repo(answer.get("id"), repo_id) and not matching_folders(cache_dir, repo_id):
         repo_id = _checked_name(str(answer["id"]))
     repo = os.path.join(cache_dir, repo_folder(repo_id))
@@ -244,13 +247,17 @@ def _size(repo_id: str, path: str, size: object) -> int:
     return size
 
 
-def _refuse_other_formats(repo_id: str, paths: Sequence[str]) -> None:
-    if "config.json" not in paths or not any(path.endswith(".safetensors") for path in paths):
-        raise NotDownloadable(
-            "%s is not an MLX model: it has no config.json with safetensors weights" % repo_id,
-            "look for a conversion in mlx-community/",
-            repo_id=repo_id,
-        )
+def _refuse_other_formats(repo_id: str, needed: Sequence[str], names: Sequence[str]) -> None:
+    """NotDownloadable for a repository whose needed files make no model. `names`: of all files."""
+    if "config.json" in needed and any(path.endswith(".safetensors") for path in needed):
+        return
+    why = missing_weights(filter(is_safe_relative_path, names))[len(ABSENT) + 2 :]
+    raise NotDownloadable(
+        "%s is not an MLX model: %s"
+        % (repo_id, why or "it has no config.json with safetensors weights"),
+        "look for a conversion in mlx-community/",
+        repo_id=repo_id,
+    )
 
 
 def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:

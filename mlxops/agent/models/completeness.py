@@ -130,7 +130,7 @@ def missing_weights(names: Iterable[str]) -> str:
     for end, what in _OTHER_WEIGHTS:
         name = next((n for n in there if n.endswith(end)), "")
         if name:
-            return "missing: %s; look for an MLX conversion" % what.format(name=name)
+            return "missing: %s" % what.format(name=name)
     return ABSENT
 
 
