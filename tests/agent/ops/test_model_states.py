@@ -157,6 +157,19 @@ def test_a_folder_that_is_away_is_not_downloaded_by_its_full_name(place: Place, 
     assert heard.exit == 9 and "Away" in heard.text
 
 
+def test_a_folder_outside_of_the_cache_is_never_replaced_by_a_download(place: Place) -> None:
+    place.host.enter("mine", repo_id="local/mine", cache_path=f"{states.AWAY}/mine")
+    for heard in (
+        place.load("mine"),
+        place.load("local/mine"),
+        place.call("fit", model="mine"),
+        place.call("pull", model="mine"),
+    ):
+        assert heard.exit == 9 and "/Volumes does not exist" in heard.text, heard
+    rows = [row for row in place.call("doctor").result["checks"] if row["check"] == "snapshots"]
+    assert "mlxops pull mine" not in str(rows)
+
+
 def test_doctor_names_them_all(place: Place) -> None:
     rows = [row for row in place.call("doctor").result["checks"] if row["check"] == "snapshots"]
     text = str(rows)
