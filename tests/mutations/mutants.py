@@ -174,7 +174,7 @@ LIVES = (
     Mutant(
         "a load does not look again once the port is its own",
         "agent/ops/load.py",
-        "            plan = plan_load(ctx, request, own_lock=True)\n",
+        "            plan = plan_load(ctx, plan.request, own_lock=True)\n",
         "",
         ("tests/system/jobs/test_race.py",),
     ),
