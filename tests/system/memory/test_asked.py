@@ -63,6 +63,8 @@ def test_the_answer_is_asked_for_once(studio: Studio) -> None:
     first, second = (studio.mlxops("fit", SUPER, studio.ports[0]) for _ in range(2))
     assert first.stderr.count(asking) == 1 and asking not in second.stderr
     assert first.result["kv_bytes"] == second.result["kv_bytes"]
+    planned = [studio.mlxops("load", SUPER, studio.ports[0], "--dry-run") for _ in range(2)]
+    assert planned[0].stderr.count(asking) <= 1 and asking not in planned[1].stderr
     longer = studio.must("fit", SUPER, studio.ports[0], "--context", 65536)
     assert longer["kv_bytes"] == 65536 * NEMOTRON_SUPER_TOKEN_BYTES
 
