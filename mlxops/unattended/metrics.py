@@ -32,6 +32,7 @@ KINDS = (
     "missing",
     "unrecorded",
     "stray",
+    "switched",
     "unknown",
     "failed",
     "unresponsive",

@@ -180,7 +180,13 @@ def _fault_of_occupant(ctx: Context, port_survey: PortSurvey, entry: Entry) -> O
     verdict = diagnose(
         port_survey.evidence, expected(ctx, port_survey.registry, port_survey.evidence.port)
     )
-    if verdict.state == "ready" and verdict.drift in (None, "duplicate", "unrecorded", "stray"):
+    if verdict.state == "ready" and verdict.drift in (
+        None,
+        "duplicate",
+        "unrecorded",
+        "stray",
+        "switched",
+    ):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 

@@ -140,7 +140,9 @@ def ask_child(ctx: Context, python: Sequence[str], request: Mapping[str, Any]) -
 def _ask(ctx: Context, python: Sequence[str], request: bytes, folder: str) -> Optional[Answer]:
     try:
         argv = [*python, "-c", _START, _SHOWN]
-        pipes = ChildPipes(argv, cwd="/", env=environment(os.environ, folder))
+        pipes = ChildPipes(
+            argv, cwd="/", env=environment({**os.environ, **ctx.site.server_env}, folder)
+        )
     except (OSError, ValueError):
         return None
     try:

@@ -13,6 +13,7 @@ from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
 from ..models.location import folder_identity
 from ..ports.evidence import PortEvidence, Server
+from ..ports.expected import read_limit
 from ..ports.observe import family_record
 from ..ports.survey import observe_ports
 from ..registry import init_plan as intake

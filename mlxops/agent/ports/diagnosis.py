@@ -6,13 +6,14 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import utc
 from ..registry.entries import Entry
-from ..runtimes.secrets import masked
+from ..runtimes.secrets import shown_option
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import Expected, PortEvidence, Server
 
 # The kernel accepts connections for a hung server until its queue is full: an accepted connection
 # proves nothing.
 _MUTE, TIMED_OUT = "the server listens but does not answer HTTP: %s", "timed out"
+SWITCHED = "a client asked for another model by name, which it may serve now"
 STOP_PHASES = ("stop",)
 START_PHASES = ("launch", "wait", "commit", "rollback")
 
@@ -197,6 +198,8 @@ def _drift(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], s
     difference = mismatch(evidence, entry, expected.served_name)
     if difference:
         return "mismatch", difference
+    if expected.switched and evidence.recorded:
+        return "switched", SWITCHED
     if entry.name in expected.missing:
         return "missing", "its files are away: %s" % expected.missing[entry.name]
     if expected.rivals:
@@ -324,10 +327,6 @@ def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
         yield "it answers to %s, but the slot's name is %s" % (call.served_name, served_name)
 
 
-def _shown(flag: str, value: str) -> str:
-    return " ".join(masked([word for word in (flag, value) if word]))
-
-
 def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
     """Arguments in the entry's `args` that the server lacks or has with other values.
 
@@ -337,13 +336,13 @@ def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
     for flag, value in expected.items():
         if call.flags.get(flag) != value:
             had = (
-                "with " + _shown(flag, call.flags[flag])
+                "with " + shown_option(flag, call.flags[flag])
                 if flag in call.flags
                 else "without %s" % flag
             )
             yield "it runs %s, but the entry's args say %s" % (
                 had,
-                _shown(flag, value),
+                shown_option(flag, value),
             )
     for flag in extra_flags(call) if ours else ():
         if flag not in expected:

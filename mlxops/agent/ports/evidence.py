@@ -186,7 +186,7 @@ class Expected(NamedTuple):
     `missing`: entries whose snapshot is missing, and why. `wanting`: entries that want the port.
     `lost`: those of them that are assigned nowhere; of the first, `loss`: how its server ended, and
     `supervision`: what is known of its starts. `declared`: the model that the host file declares
-    for the port."""
+    for the port. `switched`: its server has read another model since it was ready."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
@@ -195,6 +195,7 @@ class Expected(NamedTuple):
     wanting: Tuple[Entry, ...] = ()
     loss: Optional[Loss] = None
     supervision: Supervision = NOT_STARTED
+    switched: bool = False
     declared: Optional[str] = None
 
     @property

@@ -12,12 +12,13 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from ..clock import epoch, now, utc
 from ..context import Context
 from ..jobs.starts import supervision_of
-from ..models.cache import repo_folder, repo_of
+from ..models.cache import repo_folder, repo_of, weights_bytes
 from ..models.location import missing_reason, same_repo
 from ..procs import Procs, Unobservable
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, Registry
 from ..registry.resolve import is_repo_id
 from ..runtimes.log_errors import last_error
+from ..runtimes.table import Runtime
 from ..site import Site, log_path
 from ..untrusted import read_bounded
 from .evidence import Expected, Loss
@@ -28,6 +29,9 @@ MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
 NO_NAMES: Mapping[str, str] = {}
 # An error further up did not end the server.
 MAX_ERROR_LINES = 20
+# A server reads little more than its model. Half of it is noticed, so that the return to it is; and
+# 256 MiB, as another model may be small.
+MIN_READ_BYTES, MAX_READ_BYTES = 64 << 10, 256 << 20
 # Both moments of a record are whole seconds.
 ROUNDING_S = 1.0
 _SERVED = re.compile(r' HTTP/[0-9.]+" [123][0-9]{2}\b')
@@ -37,12 +41,42 @@ def expected(ctx: Context, registry: Registry, port: int) -> Expected:
     """The assigned entries, the name clients use, the entries whose snapshots are missing, and
     those that want the port, with what is known of the server that is missed there."""
     known = expect(ctx.site, registry, port, missing_snapshots(registry, [port]))
+    if known.entries:
+        known = known._replace(switched=_has_switched(ctx.procs, known.entries[0].process or {}))
     if not known.lost:
         return known
     return known._replace(
         loss=_loss(ctx, port, known.lost[0]),
         supervision=supervision_of(ctx.procs, ctx.site.state_dir, port, known.lost[0].name),
     )
+
+
+def read_limit(
+    procs: Procs, runtime: Runtime, process: Mapping[str, Any], path: str
+) -> Dict[str, Any]:
+    """What the record of a server keeps, if a request can make it load another model: the number of
+    bytes read that shows that it has. `path`: of its own model."""
+    read = procs.bytes_read(_pids(process)) if runtime.client_model else None
+    if read is None:
+        return {}
+    half = (weights_bytes(path) or MAX_READ_BYTES) // 2
+    return {"read_limit": read + min(max(half, MIN_READ_BYTES), MAX_READ_BYTES)}
+
+
+def _has_switched(procs: Procs, process: Mapping[str, Any]) -> bool:
+    limit = process.get("read_limit")
+    if not isinstance(limit, int):
+        return False
+    read = procs.bytes_read(_pids(process))
+    return read is not None and read > limit
+
+
+def _pids(process: Mapping[str, Any]) -> List[int]:
+    """The recorded process and its family."""
+    family = process.get("family")
+    members = [process, *(family if isinstance(family, list) else [])]
+    pids = [member.get("pid") for member in members if isinstance(member, dict)]
+    return [pid for pid in pids if isinstance(pid, int)]
 
 
 def missing_snapshots(registry: Registry, ports: Iterable[int]) -> Dict[str, str]:

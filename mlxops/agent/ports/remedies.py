@@ -19,6 +19,7 @@ _BY_PORT = {
     "duplicate": "unload",
     "failed": "logs",
     "stray": "show",
+    "switched": "verify",
 }
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What must be done before the command.
@@ -37,6 +38,7 @@ _ELSE = {
     "duplicate": ", then load the model you want there",
     RIVALS: ", or load the one you want there",
     "missing": ", to download it again",
+    "switched": ", which brings its own model back",
 }
 
 

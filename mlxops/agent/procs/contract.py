@@ -71,6 +71,10 @@ class Procs(Protocol):
     def footprint(self, processes: Iterable[Process]) -> Optional[int]:
         """Bytes these processes use together; None if it is unknown for all of them."""
 
+    def bytes_read(self, pids: Iterable[int]) -> Optional[int]:
+        """Bytes that these processes have read since their start: from files on Linux, from disks
+        on macOS. None if that is unknown for one of them."""
+
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         """The launchd jobs that are not Apple's; () without launchd."""
 

@@ -128,6 +128,12 @@ class Linux(binding.Ports):
         sizes = [process.rss_bytes for process in processes if process.rss_bytes is not None]
         return sum(sizes) if sizes else None
 
+    def bytes_read(self, pids: Iterable[int]) -> Optional[int]:
+        try:
+            return sum(proctext.bytes_read(self._text("%d/io" % pid)) for pid in pids)
+        except (Unobservable, ValueError):
+            return None
+
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         return ()
 

@@ -133,3 +133,9 @@ def lockers(text: bytes, device: int, inode: int) -> Tuple[int, ...]:
     rows = [line.split() for line in text.splitlines()]
     found = [row[4] for row in rows if len(row) == 8 and row[1] == b"FLOCK" and row[5] == place]
     return tuple(int(pid) for pid in found if pid.isdigit() and int(pid) > 0)
+
+
+def bytes_read(text: bytes) -> int:
+    """`rchar` of a process's io: bytes read by read(2), from the page cache too, but not from
+    sockets."""
+    return int(text.partition(b"rchar:")[2].split()[0])

@@ -39,3 +39,7 @@ def masked(words: Sequence[str]) -> List[str]:
         else:
             shown.append(MASK if is_secret(before) and "=" not in before else word)
     return shown
+
+
+def shown_option(flag: str, value: str) -> str:
+    return " ".join(masked([word for word in (flag, value) if word]))

@@ -15,6 +15,7 @@ from ..jobs.disk_space import DiskReservation
 from ..jobs.job import Job
 from ..logs.loading import LoadingReport
 from ..models.defaults import unset_keys
+from ..ports.expected import read_limit
 from ..ports.observe import family_record, find_servers
 from ..procs import tree
 from ..ranks import other_hosts
@@ -255,9 +256,9 @@ def _mark_ready(ctx: Context, spec: ServerSpec, pending: PendingServer, seconds:
         entry = current.entries.get(spec.entry.name) if spec.entry else None
         if entry is None or (entry.process or {}).get("pid") != pending.process.pid:
             return current
-        served = entry.with_fields(
-            process={**(entry.process or {}), "ready_at": now(), "family": family}
-        )
+        process = {**(entry.process or {}), "ready_at": now(), "family": family}
+        process.update(read_limit(ctx.procs, spec.runtime, process, entry.cache_path))
+        served = entry.with_fields(process=process)
         registry = current.put(record_start(served, spec.runtime, seconds))
         return registry.want(entry.name, spec.port) if spec.keep else registry
 

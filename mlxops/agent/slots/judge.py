@@ -13,7 +13,7 @@ from ..registry.entries import Entry, Registry
 from .intent import BOTH, DECLARED, WANTED, PlanOptions, Target
 
 # Drifts beside a server that serves what it should.
-_HARMLESS = (None, "missing", "duplicate", "unrecorded", "stray")
+_HARMLESS = (None, "missing", "duplicate", "unrecorded", "stray", "switched")
 _NOTHING = {
     BOTH: "nothing is declared or wanted",
     DECLARED: "nothing is declared",

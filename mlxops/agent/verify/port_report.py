@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..api_key import api_key
 from ..context import Context
-from ..errors import Failed
+from ..errors import Failed, MlxopsError
 from ..ports.answers import server_address
 from ..ports.diagnosis import BROKEN_STATES, Diagnosis, diagnose
 from ..ports.evidence import PortEvidence, Server
-from ..ports.expected import expected
+from ..ports.expected import expected, read_limit
 from ..programs.environment import site_packages
 from ..programs.find import find_command
 from ..programs.marks import installed_marks
@@ -72,10 +73,27 @@ def verify_port(
     ctx.client.emit("phase", phase="verify", message=_story(seen, entry))
     proof = verify_server(_subject(ctx, seen, seen.server, entry), timeout_s)
     keep_speed(ctx.site.state_dir, seen.port, seen.server.process, proof.tokens_per_s)
+    if want.switched and entry and proof.served_model:
+        _forget_switch(ctx, entry, seen.server.invocation.runtime)
     later = _changed(seen, look(seen.port)) if proof.failures else ""
     if later:
         return PortReport(Verification((Check(STATE, None, later),)))
     return PortReport(proof._replace(checks=(_registry(verdict), *proof.checks)))
+
+
+def _forget_switch(ctx: Context, entry: Entry, runtime: Runtime) -> None:
+    """The requests by the right name have brought the entry's own model back."""
+
+    def change(registry: Registry) -> Registry:
+        now = registry.entries.get(entry.name)
+        if now is None or now.process is None or now.process != entry.process:
+            return registry
+        limit = read_limit(ctx.procs, runtime, now.process, now.cache_path)
+        return registry.put(now.with_fields(process={**now.process, **limit}))
+
+    # Without a registry that can be written, the next look reports it again.
+    with suppress(MlxopsError, OSError):
+        ctx.store.edit("verify " + entry.name, change)
 
 
 def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:

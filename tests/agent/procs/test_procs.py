@@ -291,6 +291,22 @@ def test_a_bind_address_may_be_a_name_but_must_be_one_that_is_known(procs: Any):
         procs.free(unused_port(), "no.such.host.invalid")
 
 
+@pytest.mark.skipif(platform.system() != "Linux", reason="macOS counts reads of disks only")
+def test_what_a_process_has_read_grows_with_each_file(tmp_path: Path):
+    procs, file = local_procs(), tmp_path / "weights"
+    file.write_bytes(bytes(3 << 20))
+    read = "print('up', flush=True); input(); open(%r, 'rb').read(); print(flush=True); input()"
+    with running(read % str(file)) as child:
+        before = procs.bytes_read([child.pid])
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert before is not None
+        assert 3 << 20 <= procs.bytes_read([child.pid]) - before < 4 << 20
+        assert procs.bytes_read([child.pid, child.pid]) > 6 << 20
+    assert procs.bytes_read([child.pid]) is None
+
+
 def test_the_footprint_of_a_tree_is_the_sum_of_its_processes(procs: Any):
     hold = "import time; held = bytearray(64 << 20); print('up', flush=True); time.sleep(600)"
     with running(hold) as first, running(hold) as second:

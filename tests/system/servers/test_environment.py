@@ -174,3 +174,25 @@ def test_the_real_servers_log_stays_as_it_is(
         assert row(studio)["state"] == "unresponsive"
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "runtime", ["light_runtime", pytest.param("openai_runtime", marks=pytest.mark.openai_server)]
+)
+def test_every_process_of_a_real_server_has_the_host_files_cache(
+    make_studio: Make, runtime: str, request: pytest.FixtureRequest
+) -> None:
+    """The workers that it spawns too: all of its session."""
+    studio = make_studio(None, request.getfixturevalue(runtime), env={"HF_HOME": "/elsewhere"})
+    studio.must("init")
+    port = studio.ports[0]
+    studio.must("load", "amber", port)
+    leader = studio.port_row(port)["pid"]
+    stats = {path.parent.name: path.read_text() for path in Path("/proc").glob("[0-9]*/stat")}
+    family = [
+        pid for pid, stat in stats.items() if stat.rpartition(")")[2].split()[3] == f"{leader}"
+    ]
+    assert len(family) > (1 if runtime == "openai_runtime" else 0)
+    for pid in family:
+        assert f"HF_HOME={studio.hf_home}".encode() in Path(f"/proc/{pid}/environ").read_bytes()

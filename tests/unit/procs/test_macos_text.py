@@ -248,6 +248,11 @@ def test_the_footprint_is_the_eighth_figure_of_rusage_info_v0():
     assert rusage.decoded(struct.pack("=16s10Q", b"u" * 16, *range(100, 110))) == 107
 
 
+def test_the_bytes_read_are_the_first_figure_of_rusage_info_v2():
+    raw = struct.pack("=16s18Q", b"u" * 16, *range(100, 118))
+    assert rusage.decoded_bytes_read(raw) == 116
+
+
 def procargs_of(*words: str) -> bytes:
     """As the kernel stores it: the program's path is padded to a word boundary, then the
     environment."""

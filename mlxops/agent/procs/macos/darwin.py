@@ -134,6 +134,10 @@ class Darwin(binding.Ports):
         known = [size for size in sizes if size is not None]
         return sum(known) if known else None
 
+    def bytes_read(self, pids: Iterable[int]) -> Optional[int]:
+        known = [rusage.bytes_read(pid) for pid in pids]
+        return None if None in known else sum(filter(None, known))
+
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         uid = os.getuid()
         domains = ("system", "gui/%d" % uid, "user/%d" % uid)
