@@ -38,7 +38,7 @@ class ApiKey(NamedTuple):
         if self.text:
             return "it refuses the API key of %s (HTTP status %d)" % (self.source, status)
         asks = "it asks for an API key (HTTP status %d)" % status
-        return "%s; %s" % (asks, self.fault) if self.fault else asks
+        return "%s: %s" % (asks, self.fault or "set api_key_file in the host file")
 
 
 NO_KEY = ApiKey()

@@ -45,7 +45,8 @@ class StartingServer(NamedTuple):
     nothing.
 
     `require_clean_output`: raw control tokens in its first answer, which is long enough to show
-    them, fail the start. `entry`: for messages, "" if the server has none."""
+    them, fail the start. `entry`: for messages, "" if the server has none. `restoring`: it served
+    before, so that it may ask for a key that nobody has told mlxops."""
 
     pending: PendingServer
     runtime: Runtime
@@ -58,6 +59,7 @@ class StartingServer(NamedTuple):
     require_clean_output: bool = False
     entry: str = ""
     key: ApiKey = NO_KEY
+    restoring: bool = False
 
     @property
     def subject(self) -> str:
@@ -75,6 +77,21 @@ def wait_ready(
     end of the log, if it died, misbehaved or took too long.
 
     Meanwhile `check` is called, which may raise to cancel, and each second `report`."""
+    try:
+        return _wait_ready(procs, start, estimate, check, report)
+    except NotReady as exc:
+        if start.restoring and exc.fields.get("status") in REFUSED:
+            return Verification(())
+        raise
+
+
+def _wait_ready(
+    procs: Procs,
+    start: StartingServer,
+    estimate: StartupEstimate,
+    check: Callable[[], None],
+    report: Callable[[], None],
+) -> Verification:
     deadline = Deadline(estimate.timeout_s)
 
     def until(condition: Callable[[], bool]) -> None:
@@ -188,6 +205,7 @@ def _check_key(start: StartingServer, status: Optional[int]) -> None:
     if status in REFUSED:
         error = _failure(start, "cannot be used: %s" % start.key.refusal(status))
         error.hint = HINT
+        error.fields["status"] = status
         raise error
 
 

@@ -142,7 +142,7 @@ def _start(
             report.begin(options.estimate.expected_s, options.estimate.timeout_s)
             proof = wait_ready(
                 ctx.procs,
-                _starting_server(ctx, spec, pending, began),
+                _starting_server(ctx, spec, pending, began)._replace(restoring=options.restoring),
                 options.estimate,
                 remote.check,
                 report,

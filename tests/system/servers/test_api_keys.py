@@ -19,7 +19,7 @@ from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Answer, Studio
 
 KEY = "sk-PlantedKeyThatNobodyMaySee"
-ASKS = "it asks for an API key (HTTP status 401)"
+ASKS = "it asks for an API key (HTTP status 401): set api_key_file in the host file"
 HINT = "set api_key_file or api_key_env in the host file: docs/runtimes.md#api-keys"
 Keyed = Callable[..., Studio]
 
@@ -210,6 +210,20 @@ def test_an_adopted_servers_key_is_not_written_down(keyed: Keyed, vllm: FakeRunt
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_server_with_an_unknown_key_comes_back_after_a_failed_swap(
+    keyed: Keyed, vllm: FakeRuntime
+) -> None:
+    studio = keyed()
+    port = studio.ports[0]
+    studio.must("load", "amber", port)
+    vllm.behaves(api_key=KEY)
+    vllm.behaves("jade", api_key="another")
+    answer = studio.mlxops("load", "jade", port, "--replace")
+    assert answer.exit == 8 and "amber serves again" in answer.error["message"]
+    row = studio.port_row(port)
+    assert (row["entry"], row["state"], row["reason"]) == ("amber", "ready", ASKS)
 
 
 class Listener(BaseHTTPRequestHandler):
