@@ -143,6 +143,7 @@ def _running(ctx: Context, evidence: PortEvidence, server: Server) -> Running:
     if evidence.answer.health == 200:
         record["ready_at"] = now()
     model = _absolute(ctx, server)
+    record.update(read_limit(ctx.procs, server.invocation.runtime, record, model))
     return Running(
         port=evidence.port,
         model=model,
