@@ -42,7 +42,7 @@ def watch(ctx: Context, args: Mapping[str, Any]) -> NoReturn:
         ctx.client.check()
         ctx.client.emit("watch", at=now(), **changes.since_last(view.after_look()))
         following = max(following + pause, time.monotonic())
-        time.sleep(following - time.monotonic())
+        time.sleep(max(0.0, following - time.monotonic()))
 
 
 class View:

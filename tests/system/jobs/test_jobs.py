@@ -68,12 +68,13 @@ def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(
 
 @pytest.mark.slow
 def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRuntime) -> None:
-    abandoned(known, fake_runtime, load_s=3)
+    abandoned(known, fake_runtime, load_s=600)
     follower = known.start("follow")
     assert follower.stderr is not None
     assert any("waiting for the server" in line for line in iter(follower.stderr.readline, ""))
     follower.send_signal(signal.SIGINT)
     assert finished(follower).exit == 130
+    fake_runtime.behaves("tiny--jade")
     assert eventually(lambda: known.port_row(known.ports[0])["state"] == "ready")
     assert known.ask(known.ports[0]) == "I am tiny/jade"
 
