@@ -33,6 +33,7 @@ class Draft:
     python: str | None = None
     runtime: str = RUNTIME
     command: tuple[str, ...] = ()
+    model_dirs: tuple[str, ...] = ()
 
 
 def host_file_text(draft: Draft) -> str:
@@ -79,6 +80,7 @@ def _ssh(ssh: Ssh) -> Iterator[str]:
 
 def _studio(draft: Draft) -> Iterator[str]:
     yield _line("hf_home", draft.hf_home, None, "HF_HOME there: models, registry")
+    yield _line("model_dirs", draft.model_dirs, (), "such as ~/.lmstudio/models")
     yield _line("ports", draft.ports, PORTS, "the ports of the model servers")
     yield _line("bind", draft.bind, BIND, "where servers listen, without a password")
     example = "/usr/bin/python3"

@@ -101,6 +101,10 @@ def folder_line(folder: dict[str, Any], home: str) -> str:
     return printable(f"{place}: {counted(folder['models'], 'model')}{free}")
 
 
+def model_dir_line(folder: dict[str, Any], home: str) -> str:
+    return printable(f"{short_path(folder['path'], home)}: {counted(folder['models'], 'model')}")
+
+
 def bind_line(address: str) -> str:
     if address == LOOPBACK:
         return f"{address} (only programs on the host can use the models)"

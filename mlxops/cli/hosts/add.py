@@ -18,7 +18,9 @@ from ...hosts.files import Ssh
 from ...hosts.template import Draft
 from ...render.hosts import (
     bind_line,
+    model_dir_line,
     next_commands,
+    short_path,
     show_key_command,
     step_line,
     unknown_key_text,
@@ -186,13 +188,21 @@ class HostSetup:
         self._done("runtime", runtime.text or f"not installed ({runtime.name})", bool(runtime.text))
         home, text = choose_home(run, found, wishes.hf_home, self._asks)
         self._done("models", text)
+        dirs = tuple(short_path(one["path"], found["home"]) for one in found["model_dirs"])
+        for one in found["model_dirs"]:
+            self._done("more models", model_dir_line(one, found["home"]))
         bind = choose_bind(run, found, wishes.bind, self._asks)
         self._done("bind", bind_line(bind))
         used = found["used_ports"]
         in_use = f"in use: {', '.join(map(str, used))}" if used else "all free"
         self._done("ports", f"{self._draft.ports}, {'unknown' if used is None else in_use}")
         self._draft = replace(
-            self._draft, runtime=runtime.name, command=runtime.command, hf_home=home, bind=bind
+            self._draft,
+            runtime=runtime.name,
+            command=runtime.command,
+            hf_home=home,
+            bind=bind,
+            model_dirs=dirs,
         )
         return runtime
 

@@ -178,6 +178,17 @@ def test_this_machine_is_a_host_too(newcomer: Newcomer) -> None:
     assert json.loads(newcomer.run("list", "--host", "here", "--json").stdout)["host"] == "here"
 
 
+def test_folders_of_models_that_are_there_are_written_into_the_file(newcomer: Newcomer) -> None:
+    model = newcomer.home / ".lmstudio/models/pub/m"
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"x")
+    added = newcomer.run("hosts", "add", "here", "--local", "--json")
+    host = tomllib.loads(Path(added.result["path"]).read_text())
+    assert host["studio"]["model_dirs"] == ["~/.lmstudio/models"]
+    step = next(one for one in added.result["steps"] if one["step"] == "more models")
+    assert step["seen"] == "~/.lmstudio/models: 1 model"
+
+
 def test_at_a_terminal_man_shows_the_manual_page(newcomer: Newcomer) -> None:
     reader = newcomer.home.parent / "tools" / "man"
     reader.write_text('#!/bin/sh\necho "man reads: $(head -n 1 "$1")"\n')

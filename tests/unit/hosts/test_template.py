@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_the_lines_after_a_hash_are_the_defaults_and_valid() -> None:
 @pytest.mark.parametrize("word", ['a "quoted" one', "back\\slash", "Modèles 模型 😀"])
 def test_any_word_comes_back_as_it_was(word: str) -> None:
     draft = Draft(name="lab", ssh=None, hf_home=f"/{word}", runtime=word, command=(f"/{word}", "x"))
+    draft = replace(draft, model_dirs=(f"/{word}", "~/b"))
     host = parse_host(PATH, host_file_text(draft))
+    assert host.site["model_dirs"] == [f"/{word}", "~/b"]
     assert host.transport == "local" and host.site["hf_home"] == f"/{word}"
     assert host.site["runtime"]["command"] == [f"/{word}", "x"]
 
