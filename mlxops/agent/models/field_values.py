@@ -13,6 +13,7 @@ from ..registry import resolve
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry, coerce
 from ..registry.fields import MAX_HOSTS
 from . import defaults
+from .cache import name_in_cache
 from .location import folder_identity
 
 _CLEARABLE = (*OPTIONAL_TEXT, "hosts")
@@ -34,6 +35,8 @@ def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
         return ""
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id must be org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
+    if key == "repo_id":
+        return name_in_cache(ctx.site.hf_home, ctx.site.cache_root, str(text))
     if key in defaults.KEYS and text in (None, "", AUTO):
         return None
     if key in defaults.KEYS and text == NONE:

@@ -41,7 +41,9 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         require_acceptable(ctx, None, entries[0])
     result = _add(ctx, entries, again, bool(args.get("dry_run")))
     known = ctx.store.read()
-    warnings = [text for e in entries for text in plan_warnings(ctx.site, known, e)]
+    # An entry of the model that was there before, under another name, has got the slot.
+    stored = [e if again else (_of_same_model(known, e) or [e])[0] for e in entries]
+    warnings = [text for e in stored for text in plan_warnings(ctx.site, known, e)]
     warnings += ["%s: %s" % (e.name, why) for e in entries for why in [_lack(ctx, e)] if why]
     return {**result, "warnings": list(dict.fromkeys(warnings))}
 

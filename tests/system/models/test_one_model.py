@@ -123,6 +123,16 @@ def test_a_repository_in_another_case_is_one_entry(here: Studio) -> None:
     assert here.must("load", "tiny/amber", here.ports[0])["entry"] == "mine"
 
 
+def test_a_slot_in_another_case_plans_the_same_entry(here: Studio) -> None:
+    here.must("register", "mine", "tiny/amber")
+    here.declare({here.ports[0]: "Tiny/AMBER"})
+    result = here.must("register", "--slots")
+    assert [(one["action"], one["entry"]) for one in result["actions"]] == [("plan", "mine")]
+    assert result["warnings"] == []
+    here.must("set", "mine", "repo_id=TINY/Amber")
+    assert here.entry("mine")["repo_id"] == "tiny/amber"
+
+
 def test_an_entry_of_an_invented_name_that_lies_in_the_cache_is_one_entry(here: Studio) -> None:
     here.must("init")
     path = here.entry("amber")["cache_path"]
