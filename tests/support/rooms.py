@@ -146,8 +146,6 @@ PLACES = {
     "asyncssh": "mlxops/demo/sshserver.py",
     "mlx": "mlxops/agent/loader/child",
     "mlx_lm": "mlxops/agent/loader/child",
-    "mlx_vlm": "mlxops/agent/loader/child",
-    "transformers": "mlxops/agent/loader/child",
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (

@@ -20,7 +20,7 @@ from ..memory.kvcache import CountedCache, count_cache
 from ..models import cache as hfcache
 from ..models import files as modelfiles
 from ..procs import Unobservable
-from ..programs.installed import Installed
+from ..programs.installed import MULTIMODAL, Installed
 from ..ranks import other_hosts
 from ..registry.entries import Entry
 from . import references
@@ -71,6 +71,7 @@ def describe_model(
         source,
         remote_code=REMOTE_CODE in entry.args,
         template=read_template(path) if path else "",
+        vision=MULTIMODAL in entry.args,
     )
 
 

@@ -8,15 +8,13 @@ from typing import Optional, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
-from ..formats.templates import read_template
-from ..loader.ask import describe
 from ..loader.description import Description
-from ..loader.source import Folder
+from ..programs.installed import MODEL_TYPE, MULTIMODAL
 from ..registry.entries import Entry
+from .memory import describe_model
 from .request import LoadPlan
 
 TRUST = "--trust-remote-code"
-MODEL_TYPE = "--model-type"
 
 
 def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
@@ -24,21 +22,15 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
 
     Not checked if the load stops no server, or with --force. A loader that cannot be asked, or that
     takes too long, blocks no load."""
-    runtime, request = plan.runtime, plan.request
+    request = plan.request
     stops = plan.survey.server is not None or plan.home is not None or request.evict
-    # mlx-lm does not build a model of another type of the runtime.
     typed = any(word.partition("=")[0] == MODEL_TYPE for word in entry.args)
-    if request.force or not stops or typed or not entry.cache_path:
+    # Neither mlx-lm nor mlx-vlm builds a model of a further type.
+    other = typed and MULTIMODAL not in entry.args
+    if request.force or not stops or other or not entry.cache_path:
         return
-    path = entry.text("chat_template") if runtime.chat_template else ""
-    said = describe(
-        ctx,
-        runtime,
-        plan.installed.command,
-        Folder(entry.cache_path),
-        remote_code=TRUST in entry.args,
-        template=read_template(path) if path else "",
-    )
+    path = entry.text("chat_template") if plan.runtime.chat_template else ""
+    said = describe_model(ctx, entry, plan.installed)
     reason = said and _reason(entry, said, path or "")
     if reason:
         text, hint = reason

@@ -27,13 +27,15 @@ def describe(
     *,
     remote_code: bool = False,
     template: str = "",
+    vision: bool = False,
 ) -> Optional[Description]:
     """What the loader says of the model; None if there is no loader to ask on this host.
 
     `command`: the words that start the runtime. `remote_code`: the model's own Python may run, as
     with --trust-remote-code. `template`: the text of the chat template that the server is given.
+    `vision`: mlx-vlm builds it, for images too; of its tokenizer and weights nothing is said then.
     Takes 1 to 3 s, unless the answer is in the state folder."""
-    wanted = {"remote_code": remote_code, "template": template}
+    wanted = {"remote_code": remote_code, "template": template, "vision": vision}
     path = _answer_path(ctx, runtime, command, source, wanted)
     kept = _read(path) if path else None
     python = _interpreter(command)
@@ -59,9 +61,10 @@ def recall(
     *,
     remote_code: bool = False,
     template: str = "",
+    vision: bool = False,
 ) -> Optional[Description]:
     """The answer of an earlier `describe`, None if there is none. Starts nothing."""
-    wanted = {"remote_code": remote_code, "template": template}
+    wanted = {"remote_code": remote_code, "template": template, "vision": vision}
     path = _answer_path(ctx, runtime, command, source, wanted)
     return _read(path) if path else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import glob
+import importlib.util
 import inspect
 import io
 import json
@@ -37,6 +38,7 @@ REFUSALS = (
     OverflowError,
     RecursionError,
     MemoryError,
+    ImportError,
     SystemExit,
     TooSlow,
 )
@@ -120,16 +122,11 @@ def require_sane(config: Record) -> Record:
     return config
 
 
-def build(config: Record) -> Any:
+def build(request: Record, config: Record) -> Any:
     """The model with lazy random weights, of the type that the config gives."""
     import mlx.core as mx
-    from mlx_lm.utils import _get_classes
 
-    try:
-        classes = _get_classes(config=config)
-    except AttributeError as exc:
-        raise ValueError("Model type %s not supported." % config["model_type"]) from exc
-    model = classes[0](classes[1].from_dict(config))
+    model = build_vision(config) if request.get("vision") else build_text(config)
     inner = [config.get(k) for k in ("text_config", "llm_config", "language_config")]
     texts = [config, *(part for part in inner if isinstance(part, dict))]
     words = [part.get(key) for part in texts for key in ("torch_dtype", "dtype")]
@@ -138,6 +135,25 @@ def build(config: Record) -> Any:
     model.set_dtype(getattr(mx, known[0] if known else "bfloat16"))
     model.eval()
     return model
+
+
+def build_text(config: Record) -> Any:
+    from mlx_lm.utils import _get_classes
+
+    try:
+        classes = _get_classes(config=config)
+    except AttributeError as exc:
+        raise ValueError("Model type %s not supported." % config["model_type"]) from exc
+    return classes[0](classes[1].from_dict(config))
+
+
+def build_vision(config: Record) -> Any:
+    """The language model of a model for text and images, as mlx-vlm builds it."""
+    vlm: Any = importlib.import_module("mlx_vlm.utils")
+    classes = vlm.get_model_and_args(config=config)[0]
+    parts = ["text", "vision", "perceiver", "projector", "audio"]
+    settings = classes.ModelConfig.from_dict(config)
+    return classes.Model(vlm.update_module_configs(settings, classes, config, parts)).language_model
 
 
 def refusal_of(work: Any) -> Tuple[Any, str]:
@@ -192,11 +208,12 @@ def describe_model(request: Record, wire: Wire) -> Any:
         if has_trust_option():
             wire.emit(remote_code="config.json names %s as the model's code" % own)
     elif own is None:
-        model, why = refusal_of(lambda: build(config))
+        model, why = refusal_of(lambda: build(request, config))
         if why:
             wire.emit(refusal=why)
     may_load = not why and (own is None or request["remote_code"])
-    return load_or_keep(request, wire, model) if request.get("path") and may_load else model
+    by_lm = request.get("path") and not request.get("vision")
+    return load_or_keep(request, wire, model) if by_lm and may_load else model
 
 
 def load_or_keep(request: Record, wire: Wire, model: Any) -> Any:
@@ -263,7 +280,13 @@ def describe(request: Record, wire: Wire) -> None:
     mx.set_default_device(mx.cpu)
     from importlib.metadata import version
 
-    wire.emit(program="mlx-lm " + version("mlx-lm"))
+    if not request.get("vision"):
+        wire.emit(program="mlx-lm " + version("mlx-lm"))
+    elif importlib.util.find_spec("mlx_vlm"):
+        wire.emit(program="mlx-vlm " + version("mlx-vlm"))
+    else:
+        wire.emit(program="mlx-vlm", refusal="mlx-vlm is not installed")
+        return
     cache.keep_lazy(mx)
     from mlx_lm.utils import load_model
 
@@ -278,6 +301,8 @@ def describe(request: Record, wire: Wire) -> None:
     model = describe_model(request, wire)
     if model is not None:
         describe_cache(model, wire)
+    if request.get("vision"):
+        return
     if opened and not wire.fields.get("refusal"):
         describe_tokenizer(request, wire, opened)
         weights = glob.glob(os.path.join(glob.escape(opened.folder), request["weights"]))

@@ -30,8 +30,8 @@ UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
-# One per version of a runtime, per command line with args, and per config.json.
-MAX_SAVED_ANSWERS = 60
+# One per version of a runtime, per command line with args, and per model.
+MAX_SAVED_ANSWERS = 240
 COMMAND_VARIABLE = "MLX_LAUNCH_CMD"
 
 

@@ -11,6 +11,7 @@ import pytest
 from mlxops.agent.context import Context
 from mlxops.agent.loader import ask
 from mlxops.agent.loader.ask import describe, recall
+from mlxops.agent.loader.description import CacheShape, Description, description_of
 from mlxops.agent.loader.source import Folder, Listing
 from mlxops.demo.tinymodel import CONFIG
 
@@ -82,3 +83,19 @@ def test_a_second_answer_comes_from_the_state_folder(
 def test_a_host_without_the_runtime_has_nothing_to_ask(ctx: Context) -> None:
     assert describe(ctx, RUNTIME, ["/nowhere/mlx_lm.server"], listing(CONFIG)) is None
     assert describe(ctx, RUNTIME, [], listing(CONFIG)) is None
+
+
+def test_a_model_for_images_needs_mlx_vlm(ctx: Context, command: list[str]) -> None:
+    said = describe(ctx, RUNTIME, command, listing(CONFIG), vision=True)
+    assert said == Description("mlx-vlm", refusal="mlx-vlm is not installed")
+
+
+def test_what_an_unknown_record_says_counts_as_unknown() -> None:
+    wrong = {"cache": {"layers": [[1, 0]]}, "reads": "x", "faults": [1], "opens_thinking": "yes"}
+    assert description_of({**wrong, "program": 3}) == Description("")
+
+
+def test_the_size_between_and_beyond_measured_points_is_rounded_up() -> None:
+    shape = CacheShape(points=((300, 1000), (2048, 2748), (4096, 4796)))
+    assert [shape.bytes(n) for n in (1, 300, 301, 4096)] == [1000, 1000, 2748, 4796]
+    assert shape.bytes(5096) >= 5796
