@@ -1,20 +1,19 @@
 """What the prompt cache of a small model takes, as mlx-lm itself fills it on the CPU.
 
 Runs as a program, under any interpreter with mlx-lm: a line of JSON on stdin, {"configs": {NAME:
-config.json}, "cases": [[TOKENS, DTYPE]]}; a line of JSON per model on stdout, [NAME, [[PEAK, END]]]
-with the sizes of each case in bytes, or [NAME, ERROR]."""
+config.json}, "cases": [[TOKENS, DTYPE]], "chunk": TOKENS}; a line of JSON per model on stdout,
+[NAME, {"sizes": [BYTES of each case], "kinds": {CLASS: its number}}] or [NAME, {"error": TEXT}]."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 import mlx.core as mx
 
-# As in generate_step of mlx_lm/generate.py, and in the servers.
-CHUNK = 2048
 _GATHER = mx.gather_mm
 
 
@@ -55,31 +54,34 @@ def small_model(config: dict[str, Any], dtype: str) -> Any:
     return model
 
 
-def held(model: Any, tokens: int) -> tuple[int, int]:
-    """Bytes of the prompt cache: the most after any chunk of a prompt, and after its last token,
-    which is processed alone."""
-    caches, done, peak = make_prompt_cache(model), 0, 0
-    while done < tokens:
-        count = min(CHUNK, tokens - 1 - done) or 1
+def filled(model: Any, tokens: int, chunk: int) -> tuple[int, list[Any]]:
+    """The most bytes that the prompt cache takes after any chunk of so many tokens, and the cache.
+
+    As in generate_step of mlx_lm/generate.py, which then processes one more token alone."""
+    caches, peak = make_prompt_cache(model), 0
+    for done in range(0, tokens, chunk):
+        count = min(chunk, tokens - done)
         model(mx.zeros((1, count), dtype=mx.int32), cache=caches)
         mx.eval([cache.state for cache in caches])
-        done += count
-        peak = max(peak, size(caches))
-    return peak, size(caches)
+        peak = max(peak, sum(int(cache.nbytes) for cache in caches))
+    return peak, caches
 
 
-def size(caches: list[Any]) -> int:
-    return sum(int(cache.nbytes) for cache in caches)
+def classes(caches: Any) -> list[str]:
+    """The class of every cache, of nested ones too."""
+    parts = [getattr(cache, "caches", None) or [cache] for cache in caches]
+    return [type(cache).__name__ for part in parts for cache in part]
 
 
-def outcome(config: dict[str, Any], cases: list[tuple[int, str]]) -> list[tuple[int, int]] | str:
-    """The sizes of each case, or why there are none."""
+def outcome(config: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    cases: list[tuple[int, str]] = request["cases"]
     try:
         models = {dtype: small_model(config, dtype) for dtype in {dtype for _, dtype in cases}}
-        return [held(models[dtype], tokens) for tokens, dtype in cases]
+        found = [filled(models[dtype], tokens, request["chunk"]) for tokens, dtype in cases]
     # mlx-lm's module of OLMo 1 exits if a package is missing.
     except (Exception, SystemExit) as exc:
-        return f"{type(exc).__name__}: {exc}"
+        return {"error": f"{type(exc).__name__}: {exc}"}
+    return {"sizes": [size for size, _ in found], "kinds": Counter(classes(found[0][1]))}
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def main() -> None:
     records = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for name, config in request["configs"].items():
-        print(json.dumps([name, outcome(config, request["cases"])]), file=records, flush=True)
+        print(json.dumps([name, outcome(config, request)]), file=records, flush=True)
 
 
 if __name__ == "__main__":
