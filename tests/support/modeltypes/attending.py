@@ -68,7 +68,9 @@ DEEPSEEK_V41 = {
     "o_groups": 2,
     "o_lora_rank": 16,
     "sliding_window": WINDOW,
-    "compress_ratios": [0, 4, 4, 128],
+    "compress_ratios": [0, 4, 4, 32],
+    "kv_source_layer_ids": [1, 3],
+    "index_source_layer_ids": [1, 3],
     "hc_mult": 2,
     **INDEXED,
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import shapes
 
-RECORDED = Path(__file__).parents[2] / "fixtures" / "models"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "models"
 TOKENS = 32_768
 
 
@@ -117,21 +117,33 @@ BY_HAND: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
+# Of tests/fixtures/models, one of each family.
+RECORDED = (
+    *("DeepSeek-V3.2-4bit", "GLM-5.1-MLX-4.5bit", "Kimi-K2-Instruct-4bit"),
+    *("Llama-3.3-70B-Instruct-8bit", "MiniMax-M2.5-8bit", "Mixtral-8x22B-Instruct-v0.1-8bit"),
+    *("NVIDIA-Nemotron-3-Nano-30B-A3B-MLX-BF16", "Qwen3-235B-A22B-Instruct-2507-4bit"),
+    *("Qwen3-Next-80B-A3B-Thinking-8bit", "Qwen3.5-397B-A17B-4bit", "gemma-4-31b-it-8bit"),
+    "gpt-oss-120b-MXFP4-Q8",
+)
+
+
 def configs() -> dict[str, dict[str, Any]]:
     """Model -> its config."""
-    recorded = {path.stem: json.loads(path.read_text()) for path in RECORDED.glob("*.json")}
-    return {
-        **{name: _full(model_type, own) for name, (model_type, own) in BY_HAND.items()},
-        **{
-            name: _full(recorded[name]["config"]["model_type"], recorded[name]["config"])
-            for name in sorted(recorded)
-        },
-    }
+    found = {name: _full(model_type, own) for name, (model_type, own) in BY_HAND.items()}
+    for name in RECORDED:
+        own = json.loads((FIXTURES / f"{name}.json").read_text())["config"]
+        found[name] = _full(own["model_type"], own)
+    return found
 
 
 def _full(model_type: str, own: Mapping[str, Any]) -> dict[str, Any]:
     small = shapes.config(model_type)
-    inner = own.get("text_config", own if "text_config" in small else {})
-    if "text_config" in small:
-        return {**small, "text_config": {**small["text_config"], **inner}}
-    return {**small, **own, "model_type": model_type}
+    if "text_config" not in small:
+        return {**_without_head(small), **own, "model_type": model_type}
+    inner = own.get("text_config", own)
+    return {**small, "text_config": {**_without_head(small["text_config"]), **inner}}
+
+
+def _without_head(small: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the small heads, whose size follows from the model's own width."""
+    return {key: value for key, value in small.items() if key != "head_dim"}
