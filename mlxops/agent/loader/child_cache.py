@@ -141,16 +141,21 @@ def choose_probe(model: Any, make: Any) -> Probe:
 
 
 def cache_of(model: Any, make: Any) -> Dict[str, Any]:
-    """The shape of the model's prompt cache: groups of equal layers, else points."""
+    """The shape of the model's prompt cache: groups of equal layers, and the measured points of
+    the others."""
     probe = choose_probe(model, make)
     _, odd = measure(model, make, (probe.odd,))
     top, sizes = measure(model, make, probe.ends)
+    if len(odd) != len(sizes):
+        raise ValueError("its cache has %d parts, then %d" % (len(odd), len(sizes)))
     layers: List[Tuple[Any, ...]] = []
+    rest: List[Tuple[int, ...]] = []
     for leaf, first, peaks in zip(leaves(top), odd, sizes):
         shape = shape_of(leaf, first[0], peaks, probe)
         if shape:
             layers.append((*shape, any(leaf is c for c in top) and quantizes(leaf)))
-    if len(layers) != len(sizes) or len(odd) != len(sizes):
-        sums = [sum(row[n] for row in sizes) for n in range(len(probe.ends))]
-        return {"points": [(probe.odd, sum(row[0] for row in odd)), *zip(probe.ends, sums)]}
-    return {"layers": [(*s[:4], layers.count(s), s[4]) for s in dict.fromkeys(layers)]}
+        else:
+            rest.append((first[0], *peaks))
+    found = {"layers": [(*s[:4], layers.count(s), s[4]) for s in dict.fromkeys(layers)]}
+    sums = [sum(column) for column in zip(*rest)]
+    return {**found, "points": list(zip((probe.odd, *probe.ends), sums))}

@@ -6,6 +6,8 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 # Tokens of a prompt that the servers process at a time.
 CHUNK = 2048
+# Tokens by which most caches grow.
+STEP = 256
 
 
 class CacheLayer(NamedTuple):
@@ -30,7 +32,7 @@ class CacheLayer(NamedTuple):
 class CacheShape(NamedTuple):
     """The prompt cache of a model, as the loader made it.
 
-    `points`: (tokens, bytes) as measured, ascending, if no `layers` describe it."""
+    `points`: (tokens, bytes) as measured, ascending, of the caches that are none of `layers`."""
 
     layers: Tuple[CacheLayer, ...] = ()
     points: Tuple[Tuple[int, int], ...] = ()
@@ -38,9 +40,17 @@ class CacheShape(NamedTuple):
     def bytes(self, tokens: int, chunk: int = CHUNK) -> int:
         """The most that the cache takes while a context of that many tokens is processed in
         chunks."""
+        return sum(layer.bytes(tokens, chunk) for layer in self.layers) + self._measured(tokens)
+
+    def _measured(self, tokens: int) -> int:
+        """Between two points, on the line between them."""
         if not self.points:
-            return sum(layer.bytes(tokens, chunk) for layer in self.layers)
-        return next((size for at, size in self.points if at >= tokens), self._beyond(tokens))
+            return 0
+        tokens = -(-tokens // STEP) * STEP
+        for (a, x), (b, y) in zip(((0, self.points[0][1]), *self.points), self.points):
+            if tokens <= b:
+                return x - (x - y) * (tokens - a) // (b - a)
+        return self._beyond(tokens)
 
     def _beyond(self, tokens: int) -> int:
         """Beyond the last point: as steep as the steepest part."""

@@ -34,9 +34,12 @@ def large_table(asked: Mapping[str, Asked]) -> str:
 
 
 def _large_row(name: str, asked: Asked) -> tuple[str, ...]:
+    return name, large_size(asked), f"{asked.seconds:.1f}", f"{asked.peak / 1e6:.0f} MB"
+
+
+def large_size(asked: Asked) -> str:
     cache = asked.description.cache
-    size = f"{cache.bytes(TOKENS) / 1e9:.2f} GB" if cache else asked.description.refusal
-    return name, size, f"{asked.seconds:.1f}", f"{asked.peak / 1e6:.0f} MB"
+    return f"{cache.bytes(TOKENS) / 1e9:.2f} GB" if cache else asked.description.refusal
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
