@@ -1,4 +1,4 @@
-"""The families whose layers all attend: to everything, to a window, or through a latent."""
+"""The families whose layers all attend: to everything, or to a window."""
 
 from __future__ import annotations
 
@@ -73,20 +73,6 @@ DEEPSEEK_V41 = {
     "index_source_layer_ids": [1, 3],
     "hc_mult": 2,
     **INDEXED,
-}
-LONGCAT = {
-    **LATENT,
-    "attention_method": "MLA",
-    "zero_expert_type": "identity",
-    "ffn_hidden_size": 64,
-    "moe_topk": 2,
-    "expert_ffn_hidden_size": 32,
-    "n_routed_experts": 4,
-    "zero_expert_num": 2,
-    "num_layers": 2,
-    "routed_scaling_factor": 1.0,
-    "mla_scale_q_lora": True,
-    "mla_scale_kv_lora": True,
 }
 GPT2 = {"n_embd": 64, "n_head": 4, "n_layer": 4, "n_ctx": 8192, "n_positions": 8192}
 GEMMA4 = {
@@ -360,64 +346,4 @@ WINDOWED: Mapping[str, Mapping[str, Any]] = {
         "moe_layers_enum": "1,2,3",
     },
 }
-COMPRESSED: Mapping[str, Mapping[str, Any]] = {
-    "deepseek_v2": {
-        **ROUTED,
-        **LATENT,
-        "rope_scaling": {
-            "type": "yarn",
-            "factor": 4,
-            "original_max_position_embeddings": 1024,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-        },
-    },
-    "deepseek_v3": {**ROUTED, **LATENT},
-    "deepseek_v32": {**ROUTED, **LATENT, **INDEXED},
-    "glm4_moe_lite": {**ROUTED, **LATENT},
-    "glm_moe_dsa": {
-        **ROUTED,
-        **LATENT,
-        **INDEXED,
-        "topk_method": "noaux_tc",
-        "scoring_func": "sigmoid",
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-    },
-    "joyai_llm_flash": {**ROUTED, **LATENT},
-    "kimi_k2": {**ROUTED, **LATENT},
-    "longcat_flash": LONGCAT,
-    "longcat_flash_ngram": {
-        **LONGCAT,
-        "ngram_vocab_size_ratio": 4,
-        "emb_neighbor_num": 3,
-        "emb_split_num": 2,
-    },
-    "minicpm3": {
-        **LATENT,
-        "dim_model_base": 16,
-        "scale_depth": 1.4,
-        "scale_emb": 12,
-        "rope_scaling": {
-            "type": "longrope",
-            "short_factor": [1.0] * 4,
-            "long_factor": [1.0] * 4,
-            "original_max_position_embeddings": 8192,
-        },
-    },
-    "mistral4": {
-        **ROUTED,
-        **LATENT,
-        "rope_parameters": {
-            "rope_type": "yarn",
-            "type": "yarn",
-            "rope_theta": 10000.0,
-            "factor": 4.0,
-            "original_max_position_embeddings": 2048,
-            "llama_4_scaling_beta": 0.1,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-        },
-    },
-    "youtu_llm": LATENT,
-}
-SHAPES: Mapping[str, Mapping[str, Any]] = {**FULL, **WINDOWED, **COMPRESSED}
+SHAPES: Mapping[str, Mapping[str, Any]] = {**FULL, **WINDOWED}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import attending, nested, recurrent
+from . import attending, latent, nested, recurrent
 
 Config = dict[str, Any]
 
@@ -21,6 +21,7 @@ ONE_HEAD_COUNT = (
     *("falcon_mamba", "gpt_neox", "mamba", "mamba2", "plamo", "qwen", "rwkv7", "talkie"),
 )
 
+PLAIN = {**attending.SHAPES, **latent.SHAPES, **recurrent.SHAPES}
 # What nearly every config.json has.
 COMMON: Mapping[str, Any] = {
     "hidden_size": 64,
@@ -47,11 +48,11 @@ def config(model_type: str) -> Config:
 
 
 def _plain(model_type: str) -> Config:
-    own = {**attending.SHAPES, **recurrent.SHAPES}[model_type]
+    own = PLAIN[model_type]
     common = {} if model_type in OWN_WORDS else dict(COMMON)
     if model_type in ONE_HEAD_COUNT:
         del common["num_key_value_heads"]
     return {"vocab_size": 64, **common, **own, "model_type": own.get("model_type", model_type)}
 
 
-TYPES: tuple[str, ...] = tuple(sorted({*attending.SHAPES, *recurrent.SHAPES, *nested.INNER}))
+TYPES: tuple[str, ...] = tuple(sorted({*PLAIN, *nested.INNER}))
