@@ -77,8 +77,9 @@ def without_environment(site: Mapping[str, Any]) -> Dict[str, Any]:
     return {**site, "runtime": {**site["runtime"], "env": {}}}
 
 
-# The keys by which those verbs find and stop servers. A changed timeout does not matter.
-RELEVANT_KEYS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
+# The keys by which those verbs find, ask and stop servers, and ask the Hub. A changed timeout does
+# not matter.
+RELEVANT_KEYS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes", "hub")
 
 
 def changed_keys(then: Mapping[str, Any], now: object) -> List[str]:
@@ -87,7 +88,8 @@ def changed_keys(then: Mapping[str, Any], now: object) -> List[str]:
         return []
     found = [key for key in RELEVANT_KEYS if then.get(key) != now.get(key)]
     runtimes = [site.get("runtime") for site in (then, now)]
-    programs = [[r.get("name"), r.get("command")] if isinstance(r, dict) else [] for r in runtimes]
+    keys = ("name", "command", "api_key_env", "api_key_file")
+    programs = [[r.get(key) for key in keys] if isinstance(r, dict) else [] for r in runtimes]
     return found if programs[0] == programs[1] else [*found, "runtime"]
 
 
