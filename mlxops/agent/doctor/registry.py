@@ -97,7 +97,7 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
             faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
         verdict = ERROR if any(entry.port is not None for entry in hit.values()) else WARNING
-        fix = _restore(ctx, next(iter(hit.values())))
+        fix = _restore(next(iter(hit.values())))
         yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), fix)
     for repo_id, commands in unlisted_revisions(ctx, entries).items():
         if commands:
@@ -108,11 +108,11 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
         yield Finding("snapshots", OK, text if entries else "no entries")
 
 
-def _restore(ctx: Context, entry: Entry) -> str:
+def _restore(entry: Entry) -> str:
     """What brings an entry's files back, or the command that removes it."""
     port = next((p for p in (entry.port, entry.wanted, entry.slot) if p is not None), None)
     remove, first = mlxops_command("remove", entry.name), "mount its disk or restore its files"
-    if not hfcache.is_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.cache_path):
+    if hfcache.is_own_folder(entry.cache_path, entry.repo_id):
         return "%s; or %s" % (first, remove)
     again = mlxops_command("pull", entry.name)
     if port is not None:

@@ -63,7 +63,7 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
         return entry.with_fields(cache_path=request.substitute.path)
     if request.revision:
         return _at_revision(ctx, entry, request)
-    if is_usable(path):
+    if is_usable(path) or hfcache.is_own_folder(path, entry.repo_id):
         return entry
     snapshot = (
         hfcache.find(ctx.site.hf_home, entry.repo_id, entry.text("revision"))

@@ -16,6 +16,7 @@ from .location import (
     broken_links,
     current_revision,
     find_revision,
+    same_repo,
     short_revision,
     snapshot_names,
 )
@@ -215,12 +216,10 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
     return next((s for s in snapshots if s.complete), snapshots[0] if snapshots else None)
 
 
-def is_in_cache(hf_home: str, cache_root: str, path: str) -> bool:
-    """Whether a path, which may not exist, is one of the host's cache, and so of a download."""
-    spellings = (os.path.abspath, os.path.realpath)
-    places = {(spell(root), spell) for root in (cache_root, *roots(hf_home)) for spell in spellings}
-    full = os.path.expanduser(path)
-    return any(spell(full).startswith(os.path.join(root, _PREFIX)) for root, spell in places)
+def is_own_folder(path: str, repo_id: str) -> bool:
+    """Whether a recorded path is another folder than a snapshot of the repository in some cache:
+    then no download and no snapshot takes its place, even if it is gone."""
+    return bool(path) and not same_repo(repo_of(path), repo_id)
 
 
 def complete_revisions(repo: str) -> Tuple[Snapshot, ...]:

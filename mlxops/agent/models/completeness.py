@@ -160,7 +160,8 @@ def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
         return set()
     named = _indexed(path)
     if named is None:
-        return {INDEX}
+        # mlx-lm does not read it.
+        return set() if loaded_weights(there) else {INDEX}
     # A name that leads out of the folder is reported, and not opened.
     odd = {repr(name)[:80] for name in named if not is_safe_relative_path(name)}
     weights, read_by_loader = (
@@ -185,8 +186,10 @@ def weight_files(path: str) -> Tuple[str, ...]:
 def has_stale_index(path: str) -> bool:
     """Whether the index names other files than the weights in the folder: harmless on one host, but
     not for a model on several."""
+    if not os.path.lexists(os.path.join(path, INDEX)):
+        return False
     named = _indexed(path)
-    return named is not None and loaded_weights(named) != loaded_weights(os.listdir(path))
+    return named is None or loaded_weights(named) != loaded_weights(os.listdir(path))
 
 
 def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
@@ -198,18 +201,13 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
     needed = {"config.json", *weight_files(path)}
     # A broken link was needed once, and a server would block on a FIFO. An empty __init__.py is
     # fine.
-    needed.update(
-        n
-        for n in names
-        if is_needed_file(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
-    )
+    candidates = {n for n in names if is_needed_file(n) and n != INDEX}
+    needed.update(n for n in candidates if _weights(n) or not os.path.isfile(os.path.join(path, n)))
     faults = {name: why for name in needed for why in [_absent(path, name)] if why}
     if faults.get(SINGLE) == ABSENT and not loaded_weights(names):
         faults[SINGLE] = missing_weights(names)
     for name in sorted(
-        n
-        for n in names | needed
-        if is_safe_relative_path(n) and n not in faults and (n in needed or is_needed_file(n))
+        n for n in candidates | needed if is_safe_relative_path(n) and n not in faults
     ):
         why = find_damage(os.path.join(path, name), deep)
         if why:

@@ -11,7 +11,7 @@ from ..context import Context
 from ..errors import Unobservable
 from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
-from ..models.location import folder_identity
+from ..models.location import folder_identity, missing_reason
 from ..ports.evidence import PortEvidence, Server
 from ..ports.expected import read_limit
 from ..ports.observe import family_record
@@ -69,7 +69,20 @@ def _plan(
     slots: Slots,
 ) -> Tuple[Change, ...]:
     places = {entry.name: folder_identity(entry.cache_path) for entry in registry.entries.values()}
-    return intake.plan(registry, models, running, slots, reserved_entries(ctx), places)
+    changes = intake.plan(registry, models, running, slots, reserved_entries(ctx), places)
+    return tuple(_keep_own_folder(change, registry) for change in changes)
+
+
+def _keep_own_folder(change: Change, registry: Registry) -> Change:
+    """Leave an entry whose model is a folder of its own, also if that is gone."""
+    entry = registry.entries.get(change.name)
+    if change.action != "refresh" or change.entry is None or entry is None:
+        return change
+    if not hfcache.is_own_folder(entry.cache_path, entry.repo_id):
+        return change
+    why = missing_reason(entry.cache_path)
+    reason = "it keeps its own folder, %s%s" % (entry.cache_path, " (%s)" % why if why else "")
+    return change._replace(entry=None, reason=reason)
 
 
 def _adoptable(evidence: PortEvidence) -> bool:

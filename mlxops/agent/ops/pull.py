@@ -76,7 +76,7 @@ def _find(ctx: Context, registry: Registry, word: str, revision: Optional[str]) 
             mlxops_command("show", entry.name),
             entry=entry.name,
         )
-    if _has_own_folder(ctx, entry):
+    if hfcache.is_own_folder(entry.cache_path, entry.repo_id):
         why = missing_reason(entry.cache_path)
         raise ModelMissing(
             "%s is the folder %s, not a download%s"
@@ -88,12 +88,6 @@ def _find(ctx: Context, registry: Registry, word: str, revision: Optional[str]) 
     return entry.with_fields(revision=revision) if revision else entry
 
 
-def _has_own_folder(ctx: Context, entry: Entry) -> bool:
-    """Whether its model is a folder outside of the cache, which no download replaces."""
-    site, path = ctx.site, entry.cache_path
-    return bool(path) and not hfcache.is_in_cache(site.hf_home, site.cache_root, path)
-
-
 def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
     """What becomes of the entries of the model: at least one step, the last one about an entry."""
     steps: List[Action] = []
@@ -102,7 +96,7 @@ def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
         steps.clear()
         known = [e for e in now.entries.values() if same_repo(e.repo_id, entry.repo_id)]
         for one in known:
-            step, one = _refreshed(one, path, _has_own_folder(ctx, one))
+            step, one = _refreshed(one, path)
             steps.append(step._replace(applied=not dry and step.action == "refresh"))
             now = now.put(one)
         if not known:
@@ -117,12 +111,12 @@ def _register(ctx: Context, entry: Entry, path: str, dry: bool) -> List[Action]:
     return sorted(steps, key=lambda step: step.entry == entry.name)
 
 
-def _refreshed(entry: Entry, path: str, own_folder: bool) -> Tuple[Action, Entry]:
+def _refreshed(entry: Entry, path: str) -> Tuple[Action, Entry]:
     """An entry of the model with its new path; one that is loaded, pinned or outside of the cache
     keeps its own."""
     if folder_identity(entry.cache_path) == folder_identity(path):
         return Action("keep", entry.name, entry.port, "it is up to date"), entry
-    if own_folder:
+    if hfcache.is_own_folder(entry.cache_path, entry.repo_id):
         reason = "it keeps its own folder, %s" % entry.cache_path
         return Action("keep", entry.name, entry.port, reason), entry
     if entry.port is not None:

@@ -73,11 +73,9 @@ def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
     refused = Acceptance(ctx)
     rows = []
     for entry in entries:
-        why, fix = refused.reasons(entry), None
-        if why:
-            fix = refused.fix(entry)
-        elif entry.cache_path:
-            why = list(filter(None, [describe_faults(entry.cache_path, ctx.site.state_dir)]))
-            fix = mlxops_command("show", entry.name) if why else None
+        # Without its files, what kind of model it is cannot be told.
+        damage = entry.cache_path and describe_faults(entry.cache_path, ctx.site.state_dir)
+        why = [damage] if damage else refused.reasons(entry)
+        fix = mlxops_command("show", entry.name) if damage else refused.fix(entry) if why else None
         rows.append({"entry": entry.name, "ok": not why, "reasons": why, "next": fix})
     return rows

@@ -170,6 +170,18 @@ def test_a_folder_outside_of_the_cache_is_never_replaced_by_a_download(place: Pl
     assert "mlxops pull mine" not in str(rows)
 
 
+def test_a_snapshot_of_its_repository_does_not_take_the_place_of_a_folder_that_is_away(
+    place: Place,
+) -> None:
+    place.host.enter("tuned", repo_id="lab/whole", cache_path=f"{states.AWAY}/tuned")
+    for heard in (place.load("tuned"), place.call("fit", model="tuned")):
+        assert heard.exit == 9 and "/Volumes does not exist" in heard.text, heard
+    steps = place.call("init", dry_run=True).result["actions"]
+    (step,) = [step for step in steps if step["entry"] == "tuned"]
+    assert not step["applied"] and "it keeps its own folder" in step["reason"]
+    assert "/Volumes does not exist" in step["reason"]
+
+
 def test_doctor_names_them_all(place: Place) -> None:
     rows = [row for row in place.call("doctor").result["checks"] if row["check"] == "snapshots"]
     text = str(rows)

@@ -122,7 +122,6 @@ def test_an_index_adds_only_what_the_loader_reads(tmp_path: Path) -> None:
         ("tokenizer_config.json", b"[]", "not a JSON object"),
         ("special_tokens_map.json", b"{", "not JSON"),
         ("chat_template.jinja", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-        (modelfiles.INDEX, b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_told_with_the_reason(
@@ -184,7 +183,8 @@ def test_a_weight_map_that_leads_out_of_the_folder_is_not_followed(
     (tmp_path / "outside.safetensors").write_bytes(b"x")
     inside = tmp_path / "model"
     inside.mkdir()
-    folder(inside, **{modelfiles.INDEX: {"weight_map": {"a": shard}}})
+    index = {"weight_map": {"a": shard}}
+    folder(inside, **{"model.safetensors": None, modelfiles.INDEX: index})
     assert len(missing(inside)) == 1
     assert hfcache.weights_bytes(str(inside)) is None
 
@@ -202,8 +202,13 @@ def test_a_weight_map_that_leads_out_of_the_folder_is_not_followed(
         b'{"weight_map": {}}',
     ],
 )
-def test_a_broken_index_is_missing(tmp_path: Path, raw: bytes) -> None:
-    assert missing(folder(tmp_path, **{modelfiles.INDEX: raw})) == (modelfiles.INDEX,)
+def test_a_broken_index_is_a_stale_one_unless_only_it_could_name_the_weights(
+    tmp_path: Path, raw: bytes
+) -> None:
+    assert missing(folder(tmp_path, **{modelfiles.INDEX: raw})) == ()
+    assert completeness.has_stale_index(str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    assert missing(tmp_path) == (modelfiles.INDEX,)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 200_000])
@@ -215,7 +220,7 @@ def test_a_pipe_or_a_loop_in_the_place_of_a_file_does_not_block(tmp_path: Path) 
     folder(tmp_path, **{"config.json": None, modelfiles.INDEX: None})
     os.mkfifo(tmp_path / "config.json")
     (tmp_path / modelfiles.INDEX).symlink_to(modelfiles.INDEX)
-    assert missing(tmp_path) == ("config.json", modelfiles.INDEX)
+    assert missing(tmp_path) == ("config.json",)
 
 
 @pytest.mark.parametrize(
