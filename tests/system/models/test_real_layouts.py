@@ -87,9 +87,14 @@ def test_a_model_on_a_disk_that_is_then_away(
     assert not empty_hub.asked_for("/resolve/")
 
 
-def test_a_folder_that_is_no_cache(real: Studio, tmp_path: Path) -> None:
-    """As `mlx_lm.fuse` or a copy leaves it; the name of a repository is invented."""
+def test_a_folder_that_is_no_cache(real: Studio, tmp_path: Path, empty_hub: FakeHub) -> None:
+    """As `mlx_lm.fuse` or a copy leaves it. When it is away it is refused, and not looked for."""
     folder = write_folder(tmp_path / "My Models" / "größe 7b", saying("MINE"))
-    real.must("register", "mine", "local/my-fused")
-    real.must("set", "mine", f"cache_path={folder}/")
+    real.must("register", "mine", "--path", f"{folder}/")
     assert answer(real, "mine") == "I am MINE."
+    real.must("unload", real.ports[0])
+    folder.rename(folder.with_name("renamed"))
+    for words in ((), ("--download",)):
+        error = refused(real.mlxops("load", "mine", real.ports[0], *words), 9, "ModelMissing")
+        assert f"{folder} does not exist" in error["message"], error
+    assert not empty_hub.seen
