@@ -8,13 +8,13 @@ import os
 import shutil
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlxops import bundle
 from mlxops.agent.wire import stub
 from mlxops.agent.wire.stub import IMAGE, unseal
+from mlxops.agent.wire.unpack import expand
 
 from .agentcall import KILLING, Blow, Step, watched
 from .clientcases import ClientCase
@@ -74,9 +74,9 @@ class Bed:
         except (OSError, ValueError) as exc:
             yield f"the agent is not kept: {exc}"
             return
-        if (digest, zlib.decompress(payload)) != (packed.digest, packed.text) or set(
-            modules
-        ) != set(packed.files()):
+        if (digest, expand(payload)) != (packed.digest, packed.text) or set(modules) != set(
+            packed.files()
+        ):
             yield "the agent is not kept as it was sent"
 
     def remains(self) -> list[str]:

@@ -43,7 +43,10 @@ def test_home_is_the_host_s(packed: bundle.Bundle, tmp_path: Path) -> None:
 
 
 def test_the_sources_arrive_as_they_are() -> None:
-    files = bundle.pack(bundle.AGENT).files()
+    """Their indentation travels as tabs, so no source may have a tab of its own."""
+    packed = bundle.pack(bundle.AGENT)
+    assert unpack.expand(packed.compressed()) == packed.text
+    files = packed.files()
     assert {path.removeprefix("agent/"): source for path, source in files.items()} == {
         str(path.relative_to(bundle.AGENT)): path.read_bytes()
         for path in bundle.AGENT.rglob("*.py")

@@ -14,6 +14,7 @@ from typing import Iterator, List, Optional
 from ..context import Context
 from ..wire.bootstrap import Bundle, pack
 from ..wire.stub import unseal
+from ..wire.unpack import expand
 from .finding import ERROR, OK, WARNING, Finding, Fix
 
 DIGEST_DIGITS = 64
@@ -100,7 +101,7 @@ def _whole(path: str, digest: str) -> bool:
     try:
         with open(path, "rb") as file:
             digest_inside, _, modules, payload = unseal(file.read())
-        text = zlib.decompress(payload)
+        text = expand(payload)
     except (OSError, ValueError, zlib.error):
         return False
     return digest_inside == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import time
-import zlib
 from typing import Callable, List, NamedTuple, Tuple
 
 from ..errors import Failed
@@ -45,10 +44,10 @@ exec(stub, names)
 class Sources(dict):
     def __getitem__(self, path):
         return marshal.dumps(compile(dict.__getitem__(self, path), path, "exec", dont_inherit=True))
-g, files = io.BytesIO(zlib.decompress(bundle)), Sources()
+g, files = io.BytesIO(zlib.decompress(bundle).replace(b"\\t", b"    ")), Sources()
 for size in iter(g.readline, b""):
     path = g.read(int(size)).decode("utf-8")
-    files[path] = g.read(int(g.readline())).replace(b"\\t", b"    ")
+    files[path] = g.read(int(g.readline()))
 agent = names["Agent"](json.loads(text)["agent"], files, bundle)
 sys.meta_path.insert(0, agent)
 from agent.restricted.serve import main
@@ -72,7 +71,7 @@ def agent_digest() -> str:
 
 def key_file(grant: Grant, state_dir: str) -> Key:
     """The file for a grant, the same on every machine with the same agent and zlib."""
-    parts = (grant.text(), read_part("wire/stub.py"), zlib.compress(own_bundle().text, 9))
+    parts = (grant.text(), read_part("wire/stub.py"), own_bundle().compressed())
     content = frame(PROGRAM) + b"".join(map(frame, parts))
     return Key(content, os.path.join(_home(state_dir), hashlib.sha256(content).hexdigest()))
 

@@ -12,7 +12,7 @@ from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from ..errors import Usage
 from .codec import frame
-from .unpack import split
+from .unpack import expand, split
 
 # Set by the stub's importer, if the agent was imported from memory.
 _kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
@@ -63,7 +63,11 @@ class Bundle(NamedTuple):
 
     def frames(self) -> bytes:
         """The reply to MISS: `unpack`, then the compressed bundle."""
-        return frame(read_part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
+        return frame(read_part("wire/unpack.py")) + frame(self.compressed())
+
+    def compressed(self) -> bytes:
+        """The text for `expand`. A tab for each step of indentation compresses better."""
+        return zlib.compress(self.text.replace(b"    ", b"\t"), 9)
 
     def handshake(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """The start of a call: stub, marker, hash, state folder and request."""
@@ -77,8 +81,7 @@ def pack(root: str) -> Bundle:
     """The agent below `root`, the folder that becomes the package `agent`: the same bytes on every
     machine."""
     text = b"".join(
-        # A tab for each step of indentation, which `split` takes back, compresses better.
-        frame(("agent/" + path).encode()) + frame(source.replace(b"    ", b"\t"))
+        frame(("agent/" + path).encode()) + frame(source)
         for path, source in sorted(source_files(root, ""))
     )
     return Bundle(text, hashlib.sha256(text).hexdigest())
@@ -88,7 +91,7 @@ def own_bundle() -> Bundle:
     """The running agent: from memory if a stub started it, else from its folder."""
     if _kept is None:
         return pack(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return Bundle(zlib.decompress(_kept), _digest)
+    return Bundle(expand(_kept), _digest)
 
 
 def source_files(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:

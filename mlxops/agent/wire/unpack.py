@@ -71,7 +71,7 @@ def verified_files(
     import zlib
 
     try:
-        text = zlib.decompress(payload)
+        text = expand(payload)
     except zlib.error as exc:
         raise refuse(73, "the bundle arrived damaged: %s" % exc) from None
     if hashlib.sha256(text).hexdigest() != digest:
@@ -83,8 +83,14 @@ def split(text: bytes) -> Dict[str, bytes]:
     """Source by path, from pairs of frames."""
     stream = io.BytesIO(text)
     frames = [stream.read(int(size)) for size in iter(stream.readline, b"")]
-    sources = [source.replace(b"\t", b"    ") for source in frames[1::2]]
-    return {path.decode("utf-8"): source for path, source in zip(frames[::2], sources)}
+    return {path.decode("utf-8"): source for path, source in zip(frames[::2], frames[1::2])}
+
+
+def expand(payload: bytes) -> bytes:
+    """The text of a bundle as `Bundle.compressed` made it."""
+    import zlib
+
+    return zlib.decompress(payload).replace(b"\t", b"    ")
 
 
 def prune(root: str) -> None:
