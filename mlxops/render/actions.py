@@ -26,9 +26,7 @@ _KINDS = {
     "drafter": "draft",
     "gguf": "GGUF",
     "unconverted": "not converted to MLX",
-    "unsupported": "of unsupported types",
     "copy": "copies",
-    "vision": "vision without mlx-vlm",
 }
 # Rows of a plan that say in their reason whether the action is possible.
 _UNCERTAIN = ("adopt", "refresh")
@@ -131,7 +129,7 @@ def with_skipped(text: Text, verbose: bool) -> Text:
         lines = (
             _skipped_lines(skipped) if verbose else [] if style.quiet else _skipped_summary(skipped)
         )
-        return "\n".join([text(result, style), *lines])
+        return "\n".join(filter(None, [text(result, style), *lines]))
 
     return whole
 
