@@ -51,7 +51,8 @@ def test_a_49b_fits_beside_a_server_on_a_mac_of_96_gb(studio: Studio) -> None:
     assert found["kv_source"].startswith(ASKED)
     assert found["kv_bytes"] == TOKENS * NEMOTRON_SUPER_TOKEN_BYTES
     assert (found["fits"], found["unload"]) == (True, [])
-    planned = studio.must("load", SUPER, port, "--evict", "--dry-run")
+    # The weights are none, which only --force passes.
+    planned = studio.must("load", SUPER, port, "--evict", "--force", "--dry-run")
     assert planned["memory"]["kv_bytes"] == found["kv_bytes"]
     assert planned["memory"]["unload"] == []
 
