@@ -52,6 +52,12 @@ def written(name: str) -> str:
     return PAGE.read_text("utf-8").split(_begin(name))[1].split(_end(name))[0].strip("\n")
 
 
+def held() -> dict[str, int]:
+    """Model type -> the bytes that mlx-lm's caches hold."""
+    rows = [line.strip("| ").split(" | ") for line in written("types").splitlines()[2:]]
+    return {row[0].strip("`"): int(row[2].replace(",", "")) for row in rows if row[2][0].isdigit()}
+
+
 def write(name: str, table: str) -> None:
     before, rest = PAGE.read_text("utf-8").split(_begin(name))
     after = rest.split(_end(name))[1]
