@@ -67,7 +67,7 @@ class HeldLoads:
             self.studio.add(f"tiny/{old(phase)}", files)
             if phase != "download":
                 self.studio.add(f"tiny/{new(phase)}", files)
-        padded = {**files, "model-padding.safetensors": padding(2 << 20)}
+        padded = {**files, "padding.safetensors": padding(2 << 20)}
         write_cache(self.hub.root, f"tiny/{new('download')}", padded)
         self.studio.must("init")
         self.together({phase: ("load", old(phase), self.port(phase)) for phase in PHASES})

@@ -27,7 +27,7 @@ BYTES = 2 << 20
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A Hub with one model, which the Studio does not have."""
-    files = {**model_files([" ONYX"], pad_mb=1), "model-padding.safetensors": padding(BYTES)}
+    files = {**model_files([" ONYX"], pad_mb=1), "padding.safetensors": padding(BYTES)}
     write_cache(tmp_path / "remote", ONYX, files)
     with FakeHub(tmp_path / "remote") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)

@@ -164,7 +164,7 @@ def far_away(far_studio: Studio, link: CutLink, empty_hub: FakeHub) -> Studio:
     write_cache(
         empty_hub.root,
         "tiny/onyx",
-        {**model_files([" ONYX"]), "model-padding.safetensors": padding(BYTES)},
+        {**model_files([" ONYX"]), "padding.safetensors": padding(BYTES)},
     )
     far_studio.must("init")
     load_all(far_studio, "amber", "jade")
