@@ -88,8 +88,10 @@ def write_cache(hub: Path, repo_id: str, files: Mapping[str, bytes]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (root / "blobs" / etags[name]).write_bytes(content)
-        (snapshot / name).unlink(missing_ok=True)
-        (snapshot / name).symlink_to(os.path.relpath(root / "blobs" / etags[name], snapshot))
+        link = snapshot / name
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(root / "blobs" / etags[name], link.parent))
     (root / "refs" / "main").write_text(revision)
     return snapshot
 

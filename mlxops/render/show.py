@@ -49,6 +49,8 @@ def page(result: dict[str, Any], style: Style) -> str:
         lines += _section("loads", _load_facts(result), style)
     if result.get("sources"):
         lines += _section("settings", _settings(result["sources"]), style)
+    notes = [("note", style.wrong(printable(text))) for text in result.get("notes") or ()]
+    lines += _section("notes", notes, style)
     if result.get("command"):
         lines += [style.strong("start command"), *_command(result["command"], style.width)]
     return "\n".join(lines)

@@ -135,14 +135,15 @@ def _judge(
     refusal = "" if registered else loaders.refusal(chosen.entry, settings)
     if refusal:
         return _skip(one, VISION if is_vision(settings) else UNSUPPORTED, refusal)
-    notes = (*chosen.defaults.notes, *_load_error(ctx, chosen, there))
+    cautions = [one.note for one in chosen.cautions]
+    notes = (*chosen.defaults.notes, *cautions, *_load_error(ctx, chosen, there))
     return Candidate(one.label, snapshot, chosen, notes)
 
 
 def _load_error(ctx: Context, chosen: LaunchOptions, there: Installed) -> Iterator[str]:
     """It is added anyway: what is missing can be set."""
     try:
-        require_servable(ctx.site, chosen, there)
+        require_servable(ctx.site, chosen._replace(cautions=()), there)
     except Failed as exc:
         yield "load will refuse it: " + exc.message
 

@@ -6,7 +6,9 @@ the help of the installed server lists it. docs/lab/families.md says how the fam
 from __future__ import annotations
 
 import re
-from typing import Mapping, NamedTuple, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+from .marks import call_marks
 
 CHECKED_WITH = "mlx-openai-server 1.8.1"
 _PARSERS = "mlx-openai-server app/parsers"
@@ -25,7 +27,7 @@ class Family(NamedTuple):
 
 class Markup(NamedTuple):
     """A format of tool calls: the marks that show that a template uses it, and the parsers that
-    read it, the simplest first; () if the runtime has none, or, as `flaw` says, none that works."""
+    read it, the simplest first; () if, as `flaw` says, none works."""
 
     name: str
     marks: Tuple[str, ...]
@@ -34,6 +36,7 @@ class Markup(NamedTuple):
     flaw: str = ""
 
 
+MAX_NAMED_MARKS = 2
 UNKNOWN = Family("", "", "")
 _QWEN = _PARSERS + "/qwen3.py, hermes.py"
 FAMILIES: Mapping[str, Family] = {
@@ -62,8 +65,7 @@ FAMILIES: Mapping[str, Family] = {
     "solar_open": Family("solar_open", "solar_open", _PARSERS + "/solar_open.py"),
     "step3p5": Family("step_35", "", _PARSERS + "/function_parameter.py"),
 }
-# The first match counts. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`,
-# `_infer_tool_parser`).
+# What those parsers read; the first match counts. `formats/marks.py` names all other formats.
 MARKUPS: Tuple[Markup, ...] = (
     Markup("minimax", ("<minimax:tool_call>",), ("minimax_m2",), _PARSERS + "/minimax_m2.py"),
     Markup("gemma 4", ("<|tool_call>", "<tool_call|>"), ("gemma4",), _PARSERS + "/gemma4.py"),
@@ -95,13 +97,7 @@ MARKUPS: Tuple[Markup, ...] = (
     ),
     Markup("solar", ("<|tool_call:begin|>",), ("solar_open",), _PARSERS + "/solar_open.py"),
     Markup("harmony", ("<|channel|>", "<|message|>"), ("harmony",), _PARSERS + "/harmony.py"),
-    Markup("mistral", ("[TOOL_CALLS]",), (), _CARD),
-    Markup("deepseek", ("<｜tool▁calls▁begin｜>",), (), _CARD),
-    Markup("llama", ("<|python_tag|>",), (), _CARD),
-    Markup("nemotron 2", ("<TOOLCALL>",), (), _CARD),
-    Markup("lfm2", ("<|tool_call_start|>",), (), _CARD),
-    Markup("seed", ("<seed:tool_call>",), (), _CARD),
-    Markup("cohere", ("<|START_ACTION|>",), (), _CARD),
+    Markup("hunyuan", ("<tool_calls>",), (), _CARD, "hermes reads another form of <tool_call>"),
     Markup(
         "json",
         ("<tool_call>", "arguments"),
@@ -159,12 +155,15 @@ class Proposal(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def propose(model_type: str, template: str) -> Proposal:
-    """Choose parsers by the `model_type` and the chat template of a model."""
+def propose(model_type: str, template: str, opens: Optional[bool] = None) -> Proposal:
+    """Choose parsers by the `model_type` and the chat template of a model. `opens`: whether the
+    prompt ends inside of <think>, None if it was not rendered."""
     family, markup = FAMILIES.get(model_type, UNKNOWN), markup_of(template)
-    tool, tool_source = _tool(model_type, family, markup)
-    reasoning, reasoning_source = _reasoning(model_type, family, template)
-    notes = () if tool else (_lack(model_type, markup),)
+    tool, tool_source = _tool(model_type, family, template, markup)
+    if opens is None:
+        opens = opens_thinking(template)
+    reasoning, reasoning_source = _reasoning(model_type, family, template, opens)
+    notes = () if tool else (_lack(model_type, template, markup),)
     if reasoning and not tool:
         tool, tool_source = (
             (COMPANION,),
@@ -180,15 +179,28 @@ def propose(model_type: str, template: str) -> Proposal:
     )
 
 
-def _tool(model_type: str, family: Family, markup: Markup) -> Tuple[Tuple[str, ...], str]:
-    if family.tool and (not markup.name or family.tool in (*markup.parsers, HARMONY)):
+def _tool(
+    model_type: str, family: Family, template: str, markup: Markup
+) -> Tuple[Tuple[str, ...], str]:
+    if family.tool and (family.tool == HARMONY or _reads(family.tool, template, markup)):
         others = (parser for parser in markup.parsers if parser != family.tool)
         return (family.tool, *others), "%s: %s" % (model_type, family.source)
     return markup.parsers, "its template uses the %s format: %s" % (markup.name, markup.source)
 
 
-def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[str, ...], str]:
-    if opens_thinking(template):
+def _reads(parser: str, template: str, markup: Markup) -> bool:
+    """Whether a family's parser reads the format of the template, or that shows none."""
+    if markup.name:
+        return parser in markup.parsers
+    known = {mark for one in MARKUPS if parser in one.parsers for mark in one.marks}
+    held = call_marks(template)
+    return not held or bool(known & set(held))
+
+
+def _reasoning(
+    model_type: str, family: Family, template: str, opens: bool
+) -> Tuple[Tuple[str, ...], str]:
+    if opens:
         return (
             SWITCHED if "enable_thinking" in template else OPENED,
             "its template opens <think> itself",
@@ -198,12 +210,12 @@ def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[st
     return (THINKS, "its template contains <think>") if "<think>" in template else ((), "")
 
 
-def _lack(model_type: str, markup: Markup) -> str:
-    if markup.name:
-        why = markup.flaw or "no parser for them"
-        return "tool calls with %s reach clients as text (%s: %s)" % (
-            " ".join(markup.marks),
-            CHECKED_WITH,
-            why,
-        )
-    return "no tool parser is known for model type %s" % (model_type or "unknown")
+def _lack(model_type: str, template: str, markup: Markup) -> str:
+    marks = markup.marks or call_marks(template)[:MAX_NAMED_MARKS]
+    if not marks:
+        return "no tool parser is known for model type %s" % (model_type or "unknown")
+    return "tool calls with %s reach clients as text (%s: %s)" % (
+        " ".join(marks),
+        CHECKED_WITH,
+        markup.flaw or "no parser for them",
+    )

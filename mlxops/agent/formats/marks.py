@@ -160,7 +160,7 @@ FAMILY_MARKS: Mapping[str, Marks] = {
         )
     ),
     "minicpm 5": Marks(("<function name=", "<param name=")),
-    "hunyuan": Marks(("<tool_calls>", "</tool_calls>"), ("<answer>", "</answer>")),
+    "hunyuan": Marks(("<tool_calls>", "</tool_calls>")),
     "phi 4": Marks(("<|tool_call|>", "<|/tool_call|>"), ("<|tool_response|>",)),
     "granite": Marks((), ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>")),
     "olmo 3": Marks(("<function_calls>", "</function_calls>")),

@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Union
 from ..context import Context
 from ..errors import Failed, Interrupted, MlxopsError, ModelMissing, mlxops_command
 from ..models import cache as hfcache
+from ..models.cautions import Caution
 from ..models.defaults import KEYS
 from ..models.files import config
 from ..models.kinds import kind_of
@@ -113,6 +114,13 @@ class Acceptance:
             return ["%s (%s)" % (exc.message, exc.hint)]
         return []
 
+    def cautions(self, entry: Entry) -> List[Caution]:
+        """What a person has to decide about the entry's model, if that is on disk."""
+        installed = self._runtime(entry.text("runtime") or self._ctx.site.runtime)
+        if isinstance(installed, MlxopsError) or not hfcache.is_complete(entry.cache_path):
+            return []
+        return list(launch_options(self._ctx.site, entry, installed).cautions)
+
     def fix(self, entry: Entry) -> str:
         """The command that makes an entry with reasons acceptable, or shows what is wrong."""
         site = self._ctx.site
@@ -128,6 +136,9 @@ class Acceptance:
         if references.rejections(self._ctx, installed.runtime, entry, entry.port or 0):
             fields.append("args")
         resets = ["%s=" % field for field in dict.fromkeys(fields)]
+        fatal = [one.command for one in self.cautions(entry) if one.fatal]
+        if fatal and not resets:
+            return fatal[0]
         return mlxops_command(*(("set", entry.name, *resets) if resets else ("show", entry.name)))
 
     def _kind(self, entry: Entry) -> str:

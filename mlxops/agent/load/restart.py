@@ -22,7 +22,7 @@ from ..registry.entries import Entry
 from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
 from ..runtimes.commandline import base
-from ..runtimes.launch import launch_of, template_text
+from ..runtimes.launch import launch_of, template_text, write_template_copy
 from ..runtimes.table import Invocation, Runtime
 from ..servers.start import ServerSpec
 from ..site import Site
@@ -136,13 +136,15 @@ def _spec_of_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, U
 def _built_spec(ctx: Context, port: int, entry: Entry) -> ServerSpec:
     installed = require_installed(ctx.site, entry.text("runtime"))
     chosen = choose_options(ctx.site, entry, installed, force=True).entry
+    write_template_copy(ctx.site.state_dir, installed.runtime, chosen)
     return spec_of_entry(ctx.site, chosen, port, installed)._replace(entry=entry)
 
 
 def spec_of_entry(site: Site, entry: Entry, port: int, installed: Installed) -> ServerSpec:
     """The server that an entry's own options give on a port."""
     runtime, flags = installed.runtime, installed.flags or {}
-    launch = launch_of(entry, port, site.bind, site.served_name(port, entry.name))
+    name = site.served_name(port, entry.name)
+    launch = launch_of(entry, port, site.bind, name, state_dir=site.state_dir)
     template = template_text(runtime, entry)
     argv = runtimes.argv(runtime, installed.command, launch, flags, template)
     listed = launch.served_name if runtime.served_name in flags else None

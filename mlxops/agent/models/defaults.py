@@ -7,7 +7,8 @@ import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import families, templates
-from ..programs.environment import has_package
+from ..loader.description import Description
+from ..programs.environment import has_package, template_types
 from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
@@ -33,14 +34,24 @@ class Defaults(NamedTuple):
     template: templates.Template
 
 
-def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> Defaults:
-    """Find the defaults for the entry's model. `folder`: the host's templates. Without the help of
-    the installed version there is no default parser, as it is unknown whether it is accepted."""
+def find_defaults(
+    installed: Installed, entry: Entry, folder: Optional[str], said: Optional[Description] = None
+) -> Defaults:
+    """Find the defaults for the entry's model. `folder`: the host's templates; `said`: what the
+    loader says of it, if it was asked. Without the help of the installed version there is no
+    default parser, as it is unknown whether it is accepted."""
     settings = config(entry.cache_path) if entry.cache_path else {}
     model_type = model_type_of(settings)
-    found_template = _found_template(entry, model_type, folder)
+    args = vision_args(installed, settings)
+    processor = MULTIMODAL in (args if entry.fields.get("args") is None else entry.args)
+    found_template = _snapshot_template(installed, entry, processor, said)
+    if not found_template.exists:
+        found_template = templates.host_template(
+            folder, entry.repo_id or os.path.basename(entry.cache_path), model_type
+        )
     template = _template_in_use(entry, found_template)
-    proposal = families.propose(model_type, template.text)
+    opens = said.opens_thinking if said and template is found_template else None
+    proposal = families.propose(model_type, template.text, opens)
     values: Dict[str, Any] = {"chat_template": found_template.path} if found_template.path else {}
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         chosen = _accepted(candidates, installed.choices(key), installed.runtime)
@@ -48,7 +59,6 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
     sees = isinstance(settings.get("vision_config"), dict) and installed.supports_vision
-    args = vision_args(installed, settings)
     values.update({"args": args} if args else {})
     origins = (
         found_template.source,
@@ -56,9 +66,7 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
         proposal.reasoning_source,
         "the model accepts images: vision_config",
     )
-    notes = (
-        _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
-    )
+    notes = _notes(installed, proposal, values, sees) if entry.cache_path else ()
     return Defaults(
         values=values,
         sources={k: v for k, v in zip(KEYS, origins) if k in values},
@@ -68,13 +76,14 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
     )
 
 
-def _found_template(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:
-    """The template of the snapshot, else that of the host; the entry's own is not considered."""
-    template = (
-        templates.snapshot_template(entry.cache_path) if entry.cache_path else templates.NO_TEMPLATE
-    )
-    named = entry.repo_id or os.path.basename(entry.cache_path)
-    return template if template.text else templates.host_template(folder, named, model_type)
+def _snapshot_template(
+    installed: Installed, entry: Entry, processor: bool, said: Optional[Description]
+) -> templates.Template:
+    if not entry.cache_path:
+        return templates.NO_TEMPLATE
+    types = template_types(installed.packages)
+    found = said.template if said else ""
+    return templates.Snapshot(entry.cache_path, types, processor, found).template()
 
 
 def _template_in_use(entry: Entry, template: templates.Template) -> templates.Template:
@@ -125,7 +134,6 @@ def _notes(
     proposal: families.Proposal,
     values: Mapping[str, Any],
     sees: bool,
-    chats: bool,
 ) -> Tuple[str, ...]:
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
@@ -136,8 +144,6 @@ def _notes(
             notes.append(
                 "the installed %s has no %s %s" % (runtime.name, key, " or ".join(candidates))
             )
-    if not chats:
-        notes.append("no chat template found: chat requests may fail")
     if sees and "args" not in values:
         notes.append(
             "text only: mlx-vlm, which images need, is not installed with %s" % runtime.name

@@ -5,22 +5,25 @@ result."""
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Context
-from ..errors import Failed, Interrupted, MlxopsError
-from ..programs.environment import model_types, site_packages
+from ..errors import Failed, Interrupted, MlxopsError, mlxops_command
+from ..loader.description import Description
+from ..programs.environment import has_package, model_types, site_packages
 from ..programs.find import find_command
-from ..programs.installed import MULTIMODAL, Installed, require_installed
+from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed, require_installed
 from ..registry.entries import Entry
 from ..registry.init_plan import format_value
 from ..runtimes.secrets import masked
 from ..runtimes.table import Runtime
 from ..site import Site
 from . import harmony
+from .cautions import Caution, find_cautions
 from .defaults import (
     KEYS,
     PARSERS,
+    VISION_PACKAGE,
     Defaults,
     find_defaults,
     model_type_of,
@@ -49,21 +52,26 @@ class Option(NamedTuple):
 
 class LaunchOptions(NamedTuple):
     """`entry`: with the defaults filled in. `options`: one per key of `KEYS`, and of the runtime
-    and the served name. `notes`: one sentence for each thing that is missing."""
+    and the served name. `notes`: one sentence for each thing that is missing. `cautions`: what a
+    person has to decide."""
 
     entry: Entry
     options: Mapping[str, Option]
     notes: Tuple[str, ...]
     defaults: Defaults
+    cautions: Tuple[Caution, ...] = ()
 
     @property
     def problems(self) -> Tuple[str, ...]:
         return tuple(option.problem for option in self.options.values() if option.problem)
 
 
-def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOptions:
-    """The options of an entry, whether or not the runtime accepts them."""
-    defaults = find_defaults(installed, entry, site.templates)
+def launch_options(
+    site: Site, entry: Entry, installed: Installed, said: Optional[Description] = None
+) -> LaunchOptions:
+    """The options of an entry, whether or not the runtime accepts them. `said`: what the loader
+    says of its model, if it was asked."""
+    defaults = find_defaults(installed, entry, site.templates, said)
     chosen, runtime = with_defaults(entry, defaults), installed.runtime
     problems: Dict[str, str] = {}
     if installed.flags is not None:
@@ -81,14 +89,25 @@ def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOpti
         "served_name": _served_name(site, entry, runtime),
     }
     missing = defaults.notes if set(PARSERS) & set(unset_keys(entry.fields)) else ()
-    return LaunchOptions(chosen, options, (*_new_defaults(entry, chosen), *missing), defaults)
+    return LaunchOptions(
+        entry=chosen,
+        options=options,
+        notes=(*_new_defaults(entry, chosen), *missing),
+        defaults=defaults,
+        cautions=find_cautions(chosen, installed, defaults, said),
+    )
 
 
 def choose_options(
-    site: Site, entry: Entry, installed: Installed, force: bool = False
+    site: Site,
+    entry: Entry,
+    installed: Installed,
+    force: bool = False,
+    *,
+    said: Optional[Description] = None,
 ) -> LaunchOptions:
     """The options of an entry whose snapshot is on disk; Failed if its model could not serve."""
-    return require_servable(site, launch_options(site, entry, installed), installed, force)
+    return require_servable(site, launch_options(site, entry, installed, said), installed, force)
 
 
 def require_servable(
@@ -100,8 +119,17 @@ def require_servable(
     entry, env = chosen.entry, {**os.environ, **site.env}
     if not force:
         require_buildable(entry, installed, config(entry.cache_path))
+        _require_no_fatal(entry, chosen.cautions)
     warnings = harmony.check(entry, chosen.defaults, installed, site.templates or "", env)
-    return chosen._replace(notes=(*chosen.notes, *warnings))
+    cautions = ("%s: %s" % (entry.name, one.note) for one in chosen.cautions)
+    return chosen._replace(notes=(*chosen.notes, *warnings, *cautions))
+
+
+def _require_no_fatal(entry: Entry, cautions: Iterable[Caution]) -> None:
+    for one in cautions:
+        if one.fatal:
+            text = "%s cannot serve: %s" % (entry.name, one.text)
+            raise Failed(text, one.command + ", or load with --force", entry=entry.name)
 
 
 def require_buildable(entry: Entry, installed: Installed, settings: Mapping[str, Any]) -> None:
@@ -115,12 +143,24 @@ def require_buildable(entry: Entry, installed: Installed, settings: Mapping[str,
     if settings.get("model_file"):
         return  # it brings code of its own
     what = "of type %s" % model_type if model_type else "whose config.json has no model_type"
+    update = "update mlx-lm in %s" % installed.packages[0]
+    if isinstance(settings.get("vision_config"), dict):
+        what += ", a vision model"
+        update = _vision_hint(entry, installed)
     raise Failed(
         "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
-        "update mlx-lm in %s, or load with --force to try anyway" % installed.packages[0],
+        "%s, or load with --force to try anyway" % update,
         entry=entry.name,
         model_type=model_type,
     )
+
+
+def _vision_hint(entry: Entry, installed: Installed) -> str:
+    if not installed.supports_vision:
+        return "use a runtime that serves images, as mlx-openai-server does with mlx-vlm"
+    if not has_package(VISION_PACKAGE, installed.packages):
+        return "install mlx-vlm in %s" % installed.packages[0]
+    return mlxops_command("set", entry.name, "args=%s %s" % (MODEL_TYPE, MULTIMODAL))
 
 
 def _new_defaults(entry: Entry, chosen: Entry) -> Tuple[str, ...]:
@@ -166,7 +206,7 @@ def _option(key: str, entry: Entry, runtime: Runtime, defaults: Defaults) -> Opt
         )
     if proposed:
         return Option(None, "not set: the next load uses the default (%s)" % why, proposed)
-    if key == "chat_template" and defaults.template.text:
+    if key == "chat_template" and defaults.template.exists:
         return Option(None, "not set: %s has one" % defaults.template.source)
     return Option(None, "not set; no default")
 

@@ -34,6 +34,7 @@ from ..models.options import choose_options
 from ..ports.survey import PortSurvey, survey
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry
+from ..runtimes.launch import write_template_copy
 from ..servers.current_state import interrupted_error
 from ..servers.start import ServerSpec, StartedServer
 from ..servers.startup_time import estimate_startup
@@ -211,6 +212,7 @@ def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
             job.warn(note, entry.name)
         refusals.check(ctx, entry, plan)
     clean = harmony.uses_harmony_parser(entry, plan.runtime)
+    write_template_copy(ctx.site.state_dir, there.runtime, entry)
     spec = spec_of_entry(ctx.site, entry, plan.request.port, there)
     return spec._replace(require_clean_output=clean, keep=plan.request.keep)
 

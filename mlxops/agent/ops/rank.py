@@ -18,7 +18,7 @@ from ..programs.installed import Installed, require_installed
 from ..ranks.ring import environment, require_local_address
 from ..registry.entries import Entry, coerce
 from ..runtimes import table as runtimes
-from ..runtimes.launch import launch_of, template_text
+from ..runtimes.launch import launch_of, template_text, write_template_copy
 from ..runtimes.table import recognise
 from ..servers.launch import PendingServer, launch, log_tail
 from ..servers.stop import StopTarget, stop
@@ -62,7 +62,10 @@ def _installed(ctx: Context, entry: Entry) -> Installed:
 def _argv(ctx: Context, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
     there = _installed(ctx, entry)
     # Only rank 0 listens for clients. With its ring port no host takes it for a server of a port.
-    launch = launch_of(entry, _ring_port(args), ctx.site.bind, entry.name)
+    write_template_copy(ctx.site.state_dir, there.runtime, entry)
+    launch = launch_of(
+        entry, _ring_port(args), ctx.site.bind, entry.name, state_dir=ctx.site.state_dir
+    )
     return runtimes.argv(
         there.runtime,
         there.command,

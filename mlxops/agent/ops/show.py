@@ -22,7 +22,7 @@ from ..runtimes.secrets import masked
 from .port_rows import port_row
 from .rows import describe_gaps, elsewhere, entry_row, fault_fields
 
-NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None}
+NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None, "notes": []}
 PARSERS = ("tool_call_parser", "reasoning_parser")
 
 
@@ -72,11 +72,13 @@ def _start_command(ctx: Context, entry: Entry) -> Dict[str, Any]:
         MlxopsError
     ):  # its runtime is no longer in the host file; the entry is what one wants to see then
         return NOTHING
-    options = launch_options(ctx.site, entry, there).options
+    chosen = launch_options(ctx.site, entry, there)
+    options = chosen.options
     return {
         "command": _argv(ctx, entry, there),
         "sources": {key: option.to_wire() for key, option in options.items()},
         "choices": {key: list(there.choices(key) or ()) for key in PARSERS},
+        "notes": [one.note for one in chosen.cautions],
     }
 
 
@@ -127,7 +129,9 @@ def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:
     port = entry.port or entry.slot
     if port is None or not entry.cache_path or there.flags is None:
         return None
-    launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
-    template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
+    site, name = ctx.site, ctx.site.served_name(port, entry.name)
+    launch = launch_of(entry, port, site.bind, name, state_dir=site.state_dir)
+    own = entry.text("chat_template")
+    template = "<the text of %s>" % own if own else ""
     words = runtimes.argv(there.runtime, there.command, launch, there.flags, template)
     return masked(words)

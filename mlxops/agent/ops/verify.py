@@ -77,5 +77,7 @@ def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
         damage = entry.cache_path and describe_faults(entry.cache_path, ctx.site.state_dir)
         why = [damage] if damage else refused.reasons(entry)
         fix = mlxops_command("show", entry.name) if damage else refused.fix(entry) if why else None
+        for one in () if why else refused.cautions(entry):
+            ctx.client.emit("warning", message="%s: %s" % (entry.name, one.note))
         rows.append({"entry": entry.name, "ok": not why, "reasons": why, "next": fix})
     return rows

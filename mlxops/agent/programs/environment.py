@@ -60,6 +60,15 @@ def vision_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
     return frozenset(names) | frozenset(_KEY.findall(remapped[1])) if remapped else None
 
 
+def template_types(folders: Iterable[str]) -> FrozenSet[str]:
+    """The values of chat_template_type for which the installed mlx-lm has code."""
+    try:
+        names = os.listdir(os.path.join(next(iter(folders), ""), "mlx_lm", "chat_templates"))
+    except OSError:
+        return frozenset()
+    return frozenset(name[:-3] for name in names if name.endswith(".py"))
+
+
 Argv = Tuple[str, ...]
 
 

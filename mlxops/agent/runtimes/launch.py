@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from typing import NoReturn
 
-from ..errors import Failed, mlxops_command
+from ..errors import Failed, mlxops_command, write_error
+from ..formats.templates import read_template, template_bytes
 from ..registry.entries import Entry
-from ..untrusted import read_bounded
+from .commandline import template_copy
 from .table import Launch, Runtime
 
-MAX_TEMPLATE_BYTES = 4 << 20
+COPIES = "templates"
 
 
 def template_text(runtime: Runtime, entry: Entry) -> str:
     """The text of the template, for a runtime whose option takes the text; else ""."""
     path = entry.text("chat_template")
-    if not path or not runtime.template_inline:
-        return ""
-    content = read_bounded(path, MAX_TEMPLATE_BYTES)
+    return _text(entry, path) if path and runtime.template_inline else ""
+
+
+def write_template_copy(state_dir: str, runtime: Runtime, entry: Entry) -> None:
+    """Write the file that the server will read, if its template is inside of a JSON file."""
+    path = entry.text("chat_template") or ""
+    if not template_copy(path) or runtime.template_inline or not runtime.chat_template:
+        return
+    copy, text = os.path.join(state_dir, COPIES, template_copy(path)), _text(entry, path)
+    if read_template(copy) == text:
+        return
+    draft = "%s.%d.tmp" % (copy, os.getpid())
+    try:
+        os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
+        with open(draft, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(draft, copy)
+    except OSError as exc:
+        raise write_error(exc, copy) from exc
+
+
+def _text(entry: Entry, path: str) -> str:
+    content = template_bytes(path)
     try:
         return content.decode("utf-8") if content is not None else _unreadable(entry, path, "")
     except UnicodeDecodeError as exc:
@@ -29,14 +51,19 @@ def _unreadable(entry: Entry, path: str, why: str) -> NoReturn:
     raise Failed(text, mlxops_command("set", entry.name, "chat_template=PATH"), entry=entry.name)
 
 
-def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:
-    """The launch settings of an entry on a port."""
+def launch_of(
+    entry: Entry, port: int, bind: str, served_name: str, *, state_dir: str = ""
+) -> Launch:
+    """The launch settings of an entry on a port. `state_dir`: where copies of templates are."""
+    template = entry.text("chat_template")
+    if template_copy(template):
+        template = os.path.join(state_dir, COPIES, template_copy(template))
     return Launch(
         model_path=entry.cache_path,
         port=port,
         bind=bind,
         served_name=served_name,
-        chat_template=entry.text("chat_template"),
+        chat_template=template,
         tool_call_parser=entry.text("tool_call_parser"),
         reasoning_parser=entry.text("reasoning_parser"),
         args=entry.args,

@@ -24,7 +24,9 @@ class Runtime(NamedTuple):
     `call_per_connection`: an open connection is a request in progress, which a SIGTERM would cut
     off. `runs_ranks`: it can serve one model from several hosts. `mlx_lm`: the mlx-lm beside it
     builds its models. `has_parser_table`: its parsers are those of the families' table.
-    `key_variable`: the environment variable from which it takes its API key."""
+    `key_variable`: the environment variable from which it takes its API key. `needs_template`: every
+    chat fails without a template. `renders_with`: what it passes to code that stands for a
+    template."""
 
     name: str
     default_port: int
@@ -51,6 +53,8 @@ class Runtime(NamedTuple):
     mlx_lm: bool = False
     has_parser_table: bool = False
     key_variable: Optional[str] = None
+    needs_template: bool = False
+    renders_with: Tuple[str, ...] = ()
 
 
 Runtimes = Mapping[str, Runtime]
@@ -76,6 +80,8 @@ RUNTIMES: Runtimes = {
             gives_up_s=300.0,
             mlx_lm=True,
             has_parser_table=True,
+            needs_template=True,
+            renders_with=("enable_thinking", "reasoning_effort"),
         ),
         Runtime(
             name="mlx_lm.server",
@@ -91,6 +97,7 @@ RUNTIMES: Runtimes = {
             call_per_connection=True,
             runs_ranks=True,
             mlx_lm=True,
+            renders_with=("enable_thinking",),
         ),
         Runtime(
             name="vllm",

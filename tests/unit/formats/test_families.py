@@ -19,6 +19,7 @@ from mlxops.agent.formats.families import (
     opens_thinking,
     propose,
 )
+from mlxops.agent.formats.marks import call_marks
 from mlxops.agent.runtimes.table import parse_help
 
 HELP = parse_help(
@@ -120,10 +121,49 @@ def test_every_proposal_is_a_parser_the_server_has() -> None:
     assert thinkers - {""} <= set(REASONING)
 
 
-@pytest.mark.parametrize("markup", [m for m in MARKUPS if not m.parsers], ids=lambda m: m.name)
-def test_what_no_parser_reads_is_said(markup: object) -> None:
-    (note,) = propose("llama", " ".join(markup.marks)).notes  # type: ignore[attr-defined]
-    assert markup.marks[0] in note  # type: ignore[attr-defined]
+# How templates of today write a call, by the family's model_type, and the parsers that read it.
+TODAY = {
+    "MiniMax M2": ("minimax_m2", "'<minimax:tool_call>\\n<invoke name='", "minimax_m2"),
+    "GLM 5": ("glm_moe_dsa", "<tool_call>{{ name }}<arg_key>k</arg_key>", "glm4_moe"),
+    "Qwen 3.5": ("qwen3_5", FUNCTION, "qwen3_coder"),
+    "Granite 4": ("granitemoehybrid", JSON, "hermes"),
+    "Gemma 4": ("gemma4", "<|tool_call>call:f{}<tool_call|>", "gemma4"),
+    "Kimi K2.5": ("kimi_k25", "<|tool_calls_section_begin|><|tool_call_begin|>", None),
+    "Kimi K3": ("kimi_k3", "<|open|>tools<|sep|>", None),
+    "Muse": ("muse_spark", "<atem:function_calls><atem:invoke name=", None),
+    "LFM 2.5": ("lfm2_moe", "<|tool_call_start|>[f()]<|tool_call_end|>", None),
+    "Apertus": ("apertus", "<|tools_prefix|>[]<|tools_suffix|>", None),
+    "OLMo 3": ("olmo3", "<function_calls>f()</function_calls>", None),
+    "Phi 4 mini": ("phi3", '<|tool_call|>{"name": "f", "arguments": {}}<|/tool_call|>', None),
+    "Granite 3": ("granite", '<|tool_call|>[{"name": "f", "arguments": {}}]', None),
+    "Hunyuan": ("hunyuan", '<tool_calls><tool_call>f {"arguments": {}}</tool_call>', None),
+    "Llama 4": ("llama4", "<|python_start|>f()<|python_end|>", None),
+    "Llama 3": ("llama", "<|python_tag|>", None),
+    "Cohere": ("cohere2", '<|START_THINKING|><|START_ACTION|>[{"tool_name": ""}]', None),
+    "Seed": ("seed_oss", "<seed:tool_call><function=f>", None),
+    "Nemotron 2": ("nemotron_h", '<TOOLCALL>[{"name": "", "arguments": {}}]', None),
+    "Mistral": ("mistral3", "[TOOL_CALLS]f[ARGS]{}", None),
+    "MiniCPM 5": ("minicpm", '<function name="f"><param name="x">', None),
+    "DeepSeek V3": ("deepseek_v3", "<｜tool▁calls▁begin｜>", None),
+    "DeepSeek V3.2": ("deepseek_v32", '<｜DSML｜function_calls><｜DSML｜invoke name="', None),
+}
+
+
+@pytest.mark.parametrize(("family", "template", "parser"), TODAY.values(), ids=TODAY)
+def test_a_parser_is_proposed_only_for_a_format_that_it_reads(
+    family: str, template: str, parser: str | None
+) -> None:
+    found = propose(family, template)
+    assert (*found.tool, None)[0] == parser
+    assert [
+        "reach clients as text" in note and any(mark in note for mark in call_marks(template))
+        for note in found.notes
+    ] == ([] if parser else [True])
+
+
+def test_a_prompt_that_was_rendered_counts_before_the_text_of_the_template() -> None:
+    assert propose("llama", THINKING, False).reasoning == THINKS
+    assert propose("llama", JSON + ENDS, True).reasoning == OPENED
 
 
 def test_an_unknown_family_is_said() -> None:

@@ -62,7 +62,7 @@ def test_an_mlx_lm_of_another_shape_is_not_asked(tmp_path: Path, utils: str | No
     [
         ('{"model_type": "novelty"}', [], False),
         ("{}", [], False),
-        ('{"model_type": "novelty", "model_file": "own.py"}', [], True),
+        ('{"model_type": "novelty", "model_file": "own.py"}', ["--trust-remote-code"], True),
         ('{"model_type": "novelty"}', ["--model-type", "multimodal"], True),
         ('{"model_type": "mistral"}', [], True),
     ],
@@ -83,6 +83,42 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
     assert choose_options(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
     assert choose_options(SITE, entry, there._replace(packages=())).entry == entry
     assert choose_options(SITE, entry, there, force=True).entry == entry
+
+
+@pytest.mark.parametrize(
+    ("modes", "package", "hint"),
+    [
+        (("lm",), False, "use a runtime that serves images"),
+        (("lm", "multimodal"), False, "install mlx-vlm in "),
+        (("lm", "multimodal"), True, "mlxops set a 'args=--model-type multimodal'"),
+    ],
+)
+def test_a_vision_model_that_mlx_lm_cannot_build(
+    tmp_path: Path, modes: tuple[str, ...], package: bool, hint: str
+) -> None:
+    (tmp_path / "mlx_lm/models").mkdir(parents=True)
+    (tmp_path / "mlx_lm/utils.py").write_text("MODEL_REMAPPING = {\n}\n")
+    if package:
+        (tmp_path / "mlx_vlm").mkdir()
+    (tmp_path / "config.json").write_text('{"model_type": "minicpmv", "vision_config": {}}')
+    entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": []})
+    there = Installed(RUNTIMES["mlx-openai-server"], {"--model-type": modes}, (str(tmp_path),))
+    with pytest.raises(Failed, match="of type minicpmv, a vision model") as refused:
+        choose_options(SITE, entry, there)
+    assert refused.value.hint.startswith(hint)
+
+
+def test_code_of_the_repository_needs_a_word(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "novelty", "model_file": "own.py"}')
+    entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": ["--max-tokens", "9"]})
+    there = Installed(RUNTIMES["mlx_lm.server"], {}, (REAL,))
+    with pytest.raises(Failed, match=r"\(own\.py\), which runs with your rights") as refused:
+        choose_options(SITE, entry, there)
+    proposed = "mlxops set a 'args=--max-tokens 9 --trust-remote-code'"
+    assert refused.value.hint == proposed + ", or load with --force"
+    # An mlx-lm that does not ask for a word runs it anyway.
+    older = there._replace(packages=())
+    assert "rights" not in str(choose_options(SITE, entry, older).notes)
 
 
 def test_a_launch_command_that_is_no_words_is_told_and_a_blank_one_is_none() -> None:
