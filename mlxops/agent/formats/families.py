@@ -97,7 +97,13 @@ MARKUPS: Tuple[Markup, ...] = (
     ),
     Markup("solar", ("<|tool_call:begin|>",), ("solar_open",), _PARSERS + "/solar_open.py"),
     Markup("harmony", ("<|channel|>", "<|message|>"), ("harmony",), _PARSERS + "/harmony.py"),
-    Markup("hunyuan", ("<tool_calls>",), (), _CARD, "hermes reads another form of <tool_call>"),
+    Markup(
+        name="hunyuan",
+        marks=("<tool_calls>",),
+        parsers=(),
+        source=_CARD,
+        flaw="hermes reads another form of <tool_call>",
+    ),
     Markup(
         "json",
         ("<tool_call>", "arguments"),

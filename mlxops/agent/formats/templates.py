@@ -4,6 +4,7 @@ the host has for models without one."""
 from __future__ import annotations
 
 import os
+import zlib
 from typing import Any, Collection, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..untrusted import is_safe_relative_path, parse_object, read_bounded
@@ -47,6 +48,20 @@ def template_bytes(path: str) -> Optional[bytes]:
     named = _named(_object(path).get("chat_template"))
     text = next((named[name] for name in (DEFAULT, TOOLS, *named) if named.get(name)), "")
     return text.encode("utf-8", "surrogatepass") if text else None
+
+
+def template_copy(path: Optional[str]) -> str:
+    """The name of the copy that a server gets of a template inside of a JSON file; "" if it can
+    read the file itself."""
+    if not path or not path.endswith(".json"):
+        return ""
+    return "%08x%s" % (zlib.crc32(path.encode("utf-8", "surrogatepass")), SUFFIX)
+
+
+def is_copy(given: Optional[str], path: Optional[str]) -> bool:
+    """Whether a server was given the copy of the template in this JSON file."""
+    copy = template_copy(path)
+    return bool(given and copy and given.endswith("/" + copy))
 
 
 def _object(path: str) -> Dict[str, Any]:

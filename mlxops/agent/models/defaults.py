@@ -82,7 +82,7 @@ def _snapshot_template(
     if not entry.cache_path:
         return templates.NO_TEMPLATE
     types = template_types(installed.packages)
-    found = said.template if said else ""
+    found = (said and said.template) or ""
     return templates.Snapshot(entry.cache_path, types, processor, found).template()
 
 

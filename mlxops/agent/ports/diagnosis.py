@@ -6,7 +6,6 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import utc
 from ..registry.entries import Entry
-from ..runtimes.commandline import template_copy
 from ..runtimes.secrets import shown_option
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import Expected, PortEvidence, Server
@@ -304,6 +303,14 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
     return "; ".join([*_fields(call, entry), *_names(call, served_name), *_args(call, entry, ours)])
 
 
+def _agree(given: Optional[str], wanted: Optional[str]) -> bool:
+    if given == wanted:
+        return True
+    from ..formats.templates import is_copy
+
+    return is_copy(given, wanted)
+
+
 def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
     runtime, entry_flags = call.runtime, flags_of(entry.args)
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
@@ -314,20 +321,13 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
             flag
             and not inline
             and flag not in entry_flags
-            and not _same(call.flags.get(flag) or None, entry.text(key))
+            and not _agree(call.flags.get(flag) or None, entry.text(key))
         ):
             yield "it runs with %s %s, but the entry says %s" % (
                 flag,
                 call.flags.get(flag),
                 entry.text(key),
             )
-
-
-def _same(given: Optional[str], wanted: Optional[str]) -> bool:
-    """Whether a server has the value that its entry says: for a template inside of a JSON file, the
-    copy of it."""
-    copy = template_copy(wanted)
-    return given == wanted or bool(given and copy and given.endswith("/" + copy))
 
 
 def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@ uv. Pure."""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
 UV_OPTIONS_WITH_VALUE = (
     "--project",
@@ -72,13 +72,3 @@ def _after_options(words: Sequence[str], with_value: Sequence[str]) -> Sequence[
 
 def base(path: str) -> str:
     return path.rsplit("/", 1)[-1]
-
-
-def template_copy(path: Optional[str]) -> str:
-    """The name of the copy that a server gets of a template inside of a JSON file; "" if it can
-    read the file itself."""
-    if not path or not path.endswith(".json"):
-        return ""
-    import zlib
-
-    return "%08x.jinja" % zlib.crc32(path.encode("utf-8", "surrogatepass"))

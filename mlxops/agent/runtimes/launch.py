@@ -6,9 +6,8 @@ import os
 from typing import NoReturn
 
 from ..errors import Failed, mlxops_command, write_error
-from ..formats.templates import read_template, template_bytes
+from ..formats.templates import read_template, template_bytes, template_copy
 from ..registry.entries import Entry
-from .commandline import template_copy
 from .table import Launch, Runtime
 
 COPIES = "templates"

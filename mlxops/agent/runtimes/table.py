@@ -24,8 +24,8 @@ class Runtime(NamedTuple):
     `call_per_connection`: an open connection is a request in progress, which a SIGTERM would cut
     off. `runs_ranks`: it can serve one model from several hosts. `mlx_lm`: the mlx-lm beside it
     builds its models. `has_parser_table`: its parsers are those of the families' table.
-    `key_variable`: the environment variable from which it takes its API key. `needs_template`: every
-    chat fails without a template. `renders_with`: what it passes to code that stands for a
+    `key_variable`: the environment variable from which it takes its API key. `needs_template`:
+    every chat fails without a template. `renders_with`: what it passes to code that stands for a
     template."""
 
     name: str

@@ -70,7 +70,7 @@ def test_init_writes_what_is_proposed_and_show_tells_where_it_is_from(moe: Studi
     assert fields(moe, "moe") == PROPOSED
     sources = told(moe, "moe")
     assert sources["tool_call_parser"].startswith("the default (qwen3_moe: ")
-    assert sources["chat_template"] == "not set: the snapshot has one"
+    assert sources["chat_template"] == "not set: the snapshot (chat_template.jinja) has one"
     assert sources["runtime"] == "the host file"
     moe.must("set", "moe", "tool_call_parser=hermes", f"slot={moe.ports[0]}")
     row = moe.must("show", "moe")["sources"]["tool_call_parser"]
