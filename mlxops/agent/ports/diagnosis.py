@@ -7,7 +7,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 from ..clock import utc
 from ..registry.entries import Entry
 from ..runtimes.secrets import shown_option
-from ..runtimes.table import Invocation, extra_flags, flags_of
+from ..runtimes.table import Invocation, extra_flags, flags_of, has_value
 from .evidence import Expected, PortEvidence, Server
 
 # The kernel accepts connections for a hung server until its queue is full: an accepted connection
@@ -303,14 +303,6 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
     return "; ".join([*_fields(call, entry), *_names(call, served_name), *_args(call, entry, ours)])
 
 
-def _agree(given: Optional[str], wanted: Optional[str]) -> bool:
-    if given == wanted:
-        return True
-    from ..formats.templates import is_copy
-
-    return is_copy(given, wanted)
-
-
 def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
     runtime, entry_flags = call.runtime, flags_of(entry.args)
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
@@ -321,7 +313,7 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
             flag
             and not inline
             and flag not in entry_flags
-            and not _agree(call.flags.get(flag) or None, entry.text(key))
+            and not has_value(call.flags.get(flag) or None, entry.text(key))
         ):
             yield "it runs with %s %s, but the entry says %s" % (
                 flag,

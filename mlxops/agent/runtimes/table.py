@@ -303,3 +303,13 @@ def flags_of(rest: Sequence[str]) -> Dict[str, str]:
             name, equals, value = word.partition("=")
             flags[name] = value if equals else ("" if after.startswith("--") else after)
     return flags
+
+
+def has_value(given: Optional[str], wanted: Optional[str]) -> bool:
+    """Whether a server was given what its entry says: of a template inside of a JSON file, the
+    copy."""
+    if given == wanted:
+        return True
+    from ..formats.templates import is_copy
+
+    return is_copy(given, wanted)
