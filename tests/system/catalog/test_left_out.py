@@ -42,7 +42,7 @@ NOT_ADDED = {
     "mlx-community/InternVL3-8B-4bit": ("internvl_chat InternVLChatModel", "internvl_chat"),
     "mlx-community/MiniCPM-V-4_5-4bit": ("minicpmv MiniCPMV", "minicpmv"),
     "mlx-community/MiniCPM-o-2_6": ("minicpmo MiniCPMO", "minicpmo"),
-    "mlx-community/Nemotron-Nano-VL": ("NemotronH_Nano_VL_V2 NemotronH_Nano_VL_V2", "build"),
+    "mlx-community/Nemotron-Nano-VL": ("NemotronH_Nano_VL_V2 NemotronH_Nano_VL_V2", "vision"),
     "mlx-community/chatglm3-6b": ("chatglm ChatGLMModel", "chatglm"),
 }
 

@@ -160,7 +160,7 @@ def test_the_files_of_a_local_model_are_never_removed(here: Studio, tmp_path: Pa
     error = refused(here.mlxops("disk", "mine"), 9, "ModelUnknown")
     assert str(path) in error["message"]
     assert here.must("remove", "mine")["files"] == str(path) and path.is_dir()
-    (step,) = here.must("undo", "mine")["actions"]
+    (step,) = here.must("history", "--undo", "mine")["actions"]
     assert here.entry("mine")["cache_path"] == str(path) and str(path) in step["reason"]
 
 
