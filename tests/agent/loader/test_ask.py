@@ -95,7 +95,7 @@ def test_what_an_unknown_record_says_counts_as_unknown() -> None:
     assert description_of({**wrong, "program": 3}) == Description("")
 
 
-def test_the_size_between_and_beyond_measured_points_is_rounded_up() -> None:
+def test_a_size_is_on_the_line_between_measured_points_at_a_whole_step() -> None:
     shape = CacheShape(points=((300, 1000), (2048, 2748), (4096, 4796)))
-    assert [shape.bytes(n) for n in (1, 300, 301, 4096)] == [1000, 1000, 2748, 4796]
+    assert [shape.bytes(n) for n in (1, 300, 512, 4096)] == [1000, 1212, 1212, 4796]
     assert shape.bytes(5096) >= 5796
