@@ -75,9 +75,7 @@ class HubProcess:
                 "cannot start %s: %s" % (python[0], exc), "correct hub_python in the host file"
             ) from exc
         text = frame(read_part(_GUARD)) + frame(read_part(_CHILD))
-        # A child that has ended already says why on its stderr.
-        with suppress(BrokenPipeError):
-            self._pipes.write(text + encode(dict(request)))
+        self._input = text + encode(dict(request))
 
     def __enter__(self) -> HubProcess:
         return self
@@ -90,14 +88,24 @@ class HubProcess:
     def records(self, cancelled: Callable[[], bool]) -> Iterator[Dict[str, Any]]:
         """Yield the child's records. Interrupted once `cancelled` returns True; LinkLost for an
         invalid line."""
+
+        def check() -> None:
+            if cancelled():
+                raise Interrupted(
+                    "the download was cancelled", "run the same command again to resume"
+                )
+
+        # A child that has ended already says why on its stderr.
+        with suppress(BrokenPipeError):
+            self._pipes.write(self._input, check)
         lines = Lines()
-        while not cancelled():
+        while True:
+            check()
             chunk = self._pipes.read(_POLL_INTERVAL_S)
             if chunk == b"":
                 return
             for line in lines.feed(chunk or b""):
                 yield decode(line)
-        raise Interrupted("the download was cancelled", "run the same command again to resume")
 
     def exit_error(self) -> MlxopsError:
         """The error for a child that ended without a last record, with its stderr."""

@@ -48,7 +48,8 @@ def describe(
     answer = ask_child(ctx, python, {**source.request(), **wanted})
     if answer is None or not answer.fields.get("program"):
         return None
-    if not answer.stage:
+    # Not if the model was changed meanwhile.
+    if not answer.stage and path == _answer_path(ctx, runtime, command, source, wanted):
         save_answer(path, json.dumps(answer.fields))
     return description_of(_with_failure(answer))
 
@@ -92,9 +93,10 @@ def _answer_path(
 def _read(path: str) -> Optional[Description]:
     try:
         record = json.loads(read_answer(path) or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return description_of(record) if isinstance(record, dict) else None
+    found = description_of(record) if isinstance(record, dict) else None
+    return found if found and found.program else None
 
 
 def _interpreter(command: Sequence[str]) -> Tuple[str, ...]:

@@ -316,9 +316,17 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=exit_with_parent, daemon=True).start()
     limit(request)
-    describe(request, wire)
-    wire.emit(end=True)
-    os._exit(0)
+    status = 1
+    try:
+        describe(request, wire)
+        wire.emit(end=True)
+        status = 0
+    except BaseException as exc:
+        print(cause(exc), file=sys.stderr)
+    finally:
+        # Python would abort at its end, as a thread waits for its stdin.
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ MAX_MEMORY_BYTES = 3 << 30
 # Ignored by macOS. Libraries reserve more addresses than they use.
 _MAX_ADDRESS_BYTES = 24 << 30
 MAX_ANSWER_BYTES = 1 << 20
+MAX_GREETING_LINES = 20
 _MAX_FILE_BYTES = 4 << 20
 # Longer than the time limit: for a child whose agent was killed while a library kept it busy.
 _ALARM_AFTER_S = 5.0
@@ -80,10 +81,17 @@ class _Child:
         self._deadline, self._look = Deadline(TIMEOUT_S), Deadline(0)
         self._fields: Dict[str, Any] = {}
         self._stage = "start"
+        self._greeting = 0
 
-    def answer(self) -> Answer:
+    def answer(self, request: bytes) -> Answer:
         """Everything it says until its end. Interrupted once the client cancelled."""
         lines, why = Lines(MAX_ANSWER_BYTES), ""
+        try:
+            self._pipes.write(request, self._check_input)
+        except BrokenPipeError:
+            pass  # a child that has ended already says why on its stderr
+        except TimeoutError as exc:
+            return Answer({}, self._stage, str(exc), True)
         while not why:
             self._ctx.client.check()
             chunk = self._pipes.read(_POLL_INTERVAL_S)
@@ -95,15 +103,30 @@ class _Child:
                 return Answer(self._fields)
         return Answer(self._fields, self._stage, why, self._deadline.passed)
 
+    def _check_input(self) -> None:
+        self._ctx.client.check()
+        if self._deadline.passed:
+            raise TimeoutError(self._exceeded())
+
     def _take(self, lines: Lines, chunk: bytes) -> str:
         try:
-            records: List[Dict[str, Any]] = [decode(line) for line in lines.feed(chunk)]
+            for line in lines.feed(chunk):
+                self._record(line)
         except LinkLost:
             return "gave an invalid answer"
-        for record in records:
-            self._stage = "end" if "end" in record else str(record.pop("stage", self._stage))
-            self._fields.update(record)
         return ""
+
+    def _record(self, line: bytes) -> None:
+        try:
+            record = decode(line)
+        except LinkLost:
+            # An interpreter may greet before its program starts.
+            self._greeting += 1
+            if self._fields or self._greeting > MAX_GREETING_LINES:
+                raise
+            return
+        self._stage = "end" if "end" in record else str(record.pop("stage", self._stage))
+        self._fields.update(record)
 
     def _exceeded(self) -> str:
         """The bound that it has exceeded; "" if none."""
@@ -133,8 +156,13 @@ def ask_child(ctx: Context, python: Sequence[str], request: Mapping[str, Any]) -
         "address_bytes": _MAX_ADDRESS_BYTES,
         "data_bytes": MAX_MEMORY_BYTES + (1 << 30),
     }
-    with TemporaryDirectory(prefix="mlxops-") as folder:
-        return _ask(ctx, python, encode({**bounds, **request}), folder)
+    text = b"".join(map(frame, child_text())) + encode({**bounds, **request})
+    try:
+        scratch = TemporaryDirectory(prefix="mlxops-")
+    except OSError:
+        return None
+    with scratch as folder:
+        return _ask(ctx, python, text, folder)
 
 
 def _ask(ctx: Context, python: Sequence[str], request: bytes, folder: str) -> Optional[Answer]:
@@ -146,10 +174,7 @@ def _ask(ctx: Context, python: Sequence[str], request: bytes, folder: str) -> Op
     except (OSError, ValueError):
         return None
     try:
-        # A child that has ended already says why on its stderr.
-        with suppress(BrokenPipeError):
-            pipes.write(b"".join(map(frame, child_text())) + request)
-        return _Child(ctx, pipes).answer()
+        return _Child(ctx, pipes).answer(request)
     finally:
         pipes.end(_EXIT_TIMEOUT_S)
         pipes.close()

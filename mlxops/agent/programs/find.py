@@ -15,6 +15,7 @@ from ..errors import Failed
 from ..procs.signals import end_session
 from ..runtimes.table import Runtime
 from ..site import Site
+from ..untrusted import read_bounded
 from .environment import shebang, site_packages
 
 # An ssh login has PATH=/usr/bin:/bin:/usr/sbin:/sbin, without these.
@@ -32,6 +33,7 @@ HELP_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
 # One per version of a runtime, per command line with args, and per model.
 MAX_SAVED_ANSWERS = 240
+MAX_ANSWER_BYTES = 4 << 20
 COMMAND_VARIABLE = "MLX_LAUNCH_CMD"
 
 
@@ -212,26 +214,26 @@ def _last(text: str) -> str:
 
 
 def read_answer(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as f:
-            return f.read()
-    except OSError:
-        return None
+    raw = read_bounded(path, MAX_ANSWER_BYTES)
+    return None if raw is None else raw.decode("utf-8", "replace")
 
 
 def save_answer(path: str, text: str) -> None:
-    try:
+    # A name of its own: another check may save the same answer at this moment.
+    draft = "%s.%s.tmp" % (path, os.urandom(6).hex())
+    # The cache only saves time.
+    with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        # A name of its own: another check may save the same answer at this moment.
-        draft = "%s.%s.tmp" % (path, os.urandom(6).hex())
-        with open(draft, "w", encoding="utf-8") as f:
-            f.write(text)
-        os.replace(draft, path)
+        try:
+            with open(draft, "w", encoding="utf-8") as f:
+                f.write(text)
+            os.replace(draft, path)
+        finally:
+            # On a full disk it would stay.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)
         for old in surplus_answers(os.path.dirname(path)):
             os.unlink(old)
-    except OSError:
-        # The cache only saves time.
-        return
 
 
 def surplus_answers(folder: str) -> List[str]:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Optional, Sequence
+from typing import Any, Callable, Deque, Optional, Sequence
 
 STDERR_LINES = 100
 MAX_LINE_BYTES, MAX_TAIL_BYTES = 4096, 16 << 10
@@ -17,6 +17,7 @@ MAX_LINE_BYTES, MAX_TAIL_BYTES = 4096, 16 << 10
 # from its clock.
 MAX_READS = 16
 CHUNK = 256 << 10
+CHECK_INTERVAL_S = 0.1
 
 
 class Tail:
@@ -64,15 +65,17 @@ class ChildPipes:
     def pid(self) -> int:
         return self._child.pid
 
-    def write(self, payload: bytes) -> None:
-        """All of it to the child's stdin; OSError when it takes no more."""
+    def write(self, payload: bytes, check: Callable[[], None] = lambda: None) -> None:
+        """All of it to the child's stdin; OSError when it takes no more. `check` is called while a
+        child that does not read holds it up, and may raise."""
         rest = memoryview(payload)
         with self._writing:
             while rest:
+                check()
                 if self._stdin not in self._open:
                     raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
                 readable, writable, _ = select.select(
-                    self._open & {self._stderr}, [self._stdin], []
+                    self._open & {self._stderr}, [self._stdin], [], CHECK_INTERVAL_S
                 )
                 if readable:
                     self._drain()
