@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..context import Context
-from ..errors import Failed
+from ..errors import Failed, mlxops_command
 from ..models import cache as hfcache
 from ..models.files import config
 from ..models.kinds import CHAT, is_vision, kind_of
@@ -182,6 +182,8 @@ def _warn_if_incomplete(ctx: Context, one: LocalModel) -> None:
     snapshot = one.snapshot
     if snapshot.complete or _left_out(one):
         return
-    shown, more = ", ".join(snapshot.missing_reasons[:3]), len(snapshot.missing) - 3
-    text = "skipping %s: missing or unreadable: %s" % (one.label, shown)
-    ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
+    shown, more = "; ".join(snapshot.fault_texts[:3]), len(snapshot.missing) - 3
+    text = "skipping %s: %s" % (one.label, shown) + ("; and %d more" % more if more > 0 else "")
+    if snapshot.root and "its weights are" not in shown:
+        text += "; to complete it: " + mlxops_command("pull", snapshot.repo_id)
+    ctx.client.emit("warning", message=text)

@@ -50,6 +50,11 @@ class Snapshot(NamedTuple):
         )
 
     @property
+    def fault_texts(self) -> Tuple[str, ...]:
+        """What is wrong with each missing file, as a sentence."""
+        return tuple("%s is %s" % (n, self.faults.get(n, "missing")) for n in self.missing)
+
+    @property
     def complete(self) -> bool:
         return not self.missing
 

@@ -121,12 +121,15 @@ def _require_local_model(ctx: Context, path: str) -> None:
     except OSError as exc:
         raise ModelMissing("%s cannot be read: %s" % (path, exc.strerror), path=path) from exc
     if snapshot.format == "gguf":
-        raise Usage("%s has GGUF weights, which MLX servers cannot load" % path, "mlxops search")
+        raise Usage(
+            "%s has GGUF weights, which MLX servers cannot load" % path,
+            "find an MLX conversion of it: mlxops search WORDS",
+            path=path,
+        )
     if not snapshot.complete:
         raise ModelMissing(
-            "%s is not a complete model: %s is missing or damaged"
-            % (path, ", ".join(snapshot.missing_reasons[:3])),
-            "--path is the folder with its config.json and weights",
+            "%s is not a complete model: %s" % (path, "; ".join(snapshot.fault_texts[:3])),
+            "restore its files; or is the model in another folder?",
             path=path,
         )
     kind = kind_of(path, label_of(path))

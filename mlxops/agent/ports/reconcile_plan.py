@@ -119,4 +119,7 @@ def remedy(kind: str, port: int, entry: Optional[Entry], want: Expected) -> str:
         kind = remedies.RIVALS
     if entry is None:
         return remedies.command(kind, port, None)
-    return remedies.command(kind, port, entry.name, entry.slot, entry.name in want.missing)
+    if kind == "missing" and not entry.repo_id:
+        kind = remedies.MOVED
+    lost = entry.name in want.missing and bool(entry.repo_id)
+    return remedies.command(kind, port, entry.name, entry.slot, lost)

@@ -8,6 +8,8 @@ from ..errors import mlxops_command
 
 # A `duplicate` of entries that want one port, of which at most one is assigned to it.
 RIVALS = "rivals"
+# A `missing` local model, which no Hub has.
+MOVED = "moved"
 _LOADED = ("stale", RIVALS)
 _RELOADED = ("missing", "mismatch")
 _RESTARTED = ("unresponsive", "dead-child")
@@ -26,6 +28,7 @@ _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 _FIRST = {
     "foreign": "stop it on the host, then: ",
     "missing": "mount its disk or restore its folder; or: ",
+    MOVED: "mount its disk or restore its folder; or: ",
 }
 # Alternatives to the command.
 _ELSE = {
@@ -39,6 +42,7 @@ _ELSE = {
     RIVALS: ", or load the one you want there",
     "missing": ", to download it again",
     "switched": ", which brings its own model back",
+    MOVED: ", if it is elsewhere now",
 }
 
 
@@ -51,6 +55,8 @@ def command(
 ) -> str:
     """The command for this kind of drift or state. `slot`: the port planned for the entry;
     `files_missing`: its snapshot is missing."""
+    if kind == MOVED:
+        return mlxops_command("set", entry or "NAME", "cache_path=PATH")
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
     download = ["--download"] if files_missing or kind == "missing" else []
@@ -73,6 +79,8 @@ def advice(step: str, kind: str, port: Optional[int], entry: Optional[str]) -> s
 
     if kind == "duplicate" and step.split()[1:2] == ["load"]:
         kind = RIVALS
+    if kind == "missing" and step.split()[1:2] == ["set"]:
+        kind = MOVED
     after = _ELSE.get(kind, "").format(
         port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME")
     )

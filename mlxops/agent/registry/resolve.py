@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from posixpath import normpath
 from typing import List, Optional, Tuple
 
 from ..errors import ModelAmbiguous, ModelUnknown, Usage, mlxops_command
@@ -76,7 +77,13 @@ def _several(names: List[str]) -> str:
 
 
 def unknown_model(registry: Registry, word: str) -> ModelUnknown:
-    """The error for a word without a match, with similar names."""
+    """The error for a word without a match, with similar names; for a path, with the entry that is
+    there."""
+    if word.startswith(("/", "~/", "./", "../")):
+        here = [e.name for e in registry.entries.values() if e.cache_path == normpath(word)]
+        hint = "to add a folder of the host: " + mlxops_command("register", "--path", word)
+        hint = "did you mean %s?" % here[0] if here else hint
+        return ModelUnknown("no entry matches %r" % word, hint, model=word, near=here[:1])
     pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
     near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.6)
     exact = list(dict.fromkeys(name for piece, name in pieces if piece in near))[:3]

@@ -134,7 +134,10 @@ def test_init_names_a_model_that_cannot_be_used_as_it_lies_there(studio: Studio)
     (snapshot / "tokenizer.json").unlink()
     answer = studio.mlxops("init")
     assert answer.exit == 0 and "warning: skipping tiny/amber" in answer.stderr, answer
-    assert "tokenizer.json" in answer.stderr and "jade" not in answer.stderr
+    assert "tokenizer.json is missing; to complete it: mlxops pull tiny/amber" in " ".join(
+        answer.stderr.split()
+    )
+    assert "jade" not in answer.stderr
     assert "amber" not in studio.registry()["models"]
 
 

@@ -151,3 +151,14 @@ def test_what_is_missed_after_a_clearing_is_lost_or_has_a_rival():
     assert lost and rivals and (lost.drift, rivals.drift) == ("lost", "duplicate")
     told = cleared_drift(8100, LOST._replace(loss=Loss("crash", None, "wanted; crashed")))
     assert told and told.reason == "wanted; crashed"
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "step"),
+    [("", "mlxops set a cache_path=PATH"), ("org/a", "mlxops load a 8100 --replace --download")],
+)
+def test_only_what_the_hub_has_can_be_downloaded_again(repo_id: str, step: str):
+    gone = entry(repo_id=repo_id, process={"pid": 10, "ready_at": "t"})
+    want = LOADED._replace(entries=(gone,), missing={"a": "/Volumes/T7 does not exist"})
+    (row,) = plan_reconcile({8100: SERVING}, {8100: want}).drift
+    assert (row.drift, row.next) == ("missing", step)

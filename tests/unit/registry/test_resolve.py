@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from mlxops.agent.errors import ModelAmbiguous, ModelUnknown
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
-from mlxops.agent.registry.resolve import find_entry, is_repo_id, require_entry, unknown_model
+from mlxops.agent.registry.resolve import (
+    find_entry,
+    is_repo_id,
+    no_such_name,
+    require_entry,
+    unknown_model,
+)
 
 
 def entry(name: str, repo_id: str, model_id: str = "") -> Entry:
@@ -137,3 +143,17 @@ def test_any_word_is_found_or_unknown_or_ambiguous(word: str):
         require_entry(REGISTRY, word)
     except (ModelUnknown, ModelAmbiguous) as refused:
         assert refused.hint
+
+
+def test_a_path_is_the_entry_that_is_there_or_a_folder_to_register():
+    local = Entry("mine", {**REQUIRED, "cache_path": "/models/Mine"})
+    registry = Registry({"mine": local}, {})
+    for path in ("/models/Mine", "/models/Mine/", "/models/./Mine"):
+        known = no_such_name(registry, path, "load", 8100)
+        assert (known.hint, known.fields["near"]) == (
+            "did you mean mlxops load mine 8100",
+            ["mine"],
+        )
+    other = no_such_name(registry, "/models/Other", "load", 8100)
+    assert other.hint == "to add a folder of the host: mlxops register --path /models/Other"
+    assert unknown_model(registry, "./Other").hint.endswith("register --path ./Other")

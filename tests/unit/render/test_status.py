@@ -98,6 +98,11 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
             "mount its disk or restore its folder; or: "
             "mlxops load qwen 8100 --replace --download, to download it again",
         ),
+        (
+            {"drift": "missing", "next": "mlxops set qwen cache_path=PATH"},
+            "mount its disk or restore its folder; or: "
+            "mlxops set qwen cache_path=PATH, if it is elsewhere now",
+        ),
         ({"state": "unresponsive"}, "mlxops restart 8100"),
         ({"state": "dead-child"}, "mlxops restart 8100"),
         ({"state": "failed"}, "mlxops logs 8100"),
