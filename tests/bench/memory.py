@@ -113,7 +113,8 @@ def measured(runtime: str, folder: Path, model: Path, tokens: int) -> tuple[int,
 def described(model: Path) -> Description | None:
     """What the mlx-lm beside this Python says of a model."""
     idle = SimpleNamespace(check=lambda: None)
-    ctx: Any = SimpleNamespace(client=idle, procs=local_procs(), report=print)
+    site: Any = SimpleNamespace(server_env={})
+    ctx: Any = SimpleNamespace(client=idle, procs=local_procs(), report=print, site=site)
     answer = ask_child(ctx, [sys.executable], Folder(str(model)).request())
     return description_of(answer.fields) if answer else None
 

@@ -62,7 +62,8 @@ def test_mlx_lm_makes_what_the_sum_by_hand_gives(name: str) -> None:
     """A window keeps one token less than its size, and some states have 16 bits."""
     config = {**REST, **MODELS[name]["config"]}
     idle: Any = SimpleNamespace(check=lambda: None)
-    ctx: Any = SimpleNamespace(client=idle, procs=local_procs(), report=print)
+    site: Any = SimpleNamespace(server_env={})
+    ctx: Any = SimpleNamespace(client=idle, procs=local_procs(), report=print, site=site)
     request = {"remote_code": False, "template": ""}
     source = Listing(json.dumps(config), {})
     answer = ask_child(ctx, [sys.executable], {**source.request(), **request})
