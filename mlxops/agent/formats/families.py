@@ -6,7 +6,7 @@ the help of the installed server lists it. docs/lab/families.md says how the fam
 from __future__ import annotations
 
 import re
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Tuple
 
 from .marks import call_marks
 
@@ -161,14 +161,11 @@ class Proposal(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def propose(model_type: str, template: str, opens: Optional[bool] = None) -> Proposal:
-    """Choose parsers by the `model_type` and the chat template of a model. `opens`: whether the
-    prompt ends inside of <think>, None if it was not rendered."""
+def propose(model_type: str, template: str) -> Proposal:
+    """Choose parsers by the `model_type` and the chat template of a model."""
     family, markup = FAMILIES.get(model_type, UNKNOWN), markup_of(template)
     tool, tool_source = _tool(model_type, family, template, markup)
-    if opens is None:
-        opens = opens_thinking(template)
-    reasoning, reasoning_source = _reasoning(model_type, family, template, opens)
+    reasoning, reasoning_source = _reasoning(model_type, family, template)
     notes = () if tool else (_lack(model_type, template, markup),)
     if reasoning and not tool:
         tool, tool_source = (
@@ -203,10 +200,8 @@ def _reads(parser: str, template: str, markup: Markup) -> bool:
     return not held or bool(known & set(held))
 
 
-def _reasoning(
-    model_type: str, family: Family, template: str, opens: bool
-) -> Tuple[Tuple[str, ...], str]:
-    if opens:
+def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[str, ...], str]:
+    if opens_thinking(template):
         return (
             SWITCHED if "enable_thinking" in template else OPENED,
             "its template opens <think> itself",

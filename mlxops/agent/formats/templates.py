@@ -79,17 +79,15 @@ def _named(value: Any) -> Dict[str, str]:
 
 class Snapshot:
     """The templates of a model folder. `types`: the values of chat_template_type that the runtime's
-    mlx-lm knows. `processor`: the server reads what a processor reads. `said`: where the runtime's
-    tokenizer found the template, "" if that is unknown."""
+    mlx-lm knows. `processor`: the server reads what a processor reads."""
 
     def __init__(
         self,
         path: str,
         types: Collection[str] = (),
         processor: bool = False,
-        said: str = "",
     ) -> None:
-        self._path, self._types, self._said = path, types, said
+        self._path, self._types = path, types
         self._processor = processor
         self._settings = _object(os.path.join(path, CONFIG))
 
@@ -106,7 +104,7 @@ class Snapshot:
 
     def _found(self) -> Template:
         """As `from_pretrained` of transformers and `load` of mlx-lm look for it."""
-        if self.chat_template_type and (self._said or self.chat_template_type in self._types):
+        if self.chat_template_type in self._types:
             kind = "chat_template_type %s" % self.chat_template_type
             return Template("", "", "the snapshot (%s)" % kind, in_code=True)
         name, named = self._files() or (CONFIG, _named(self._settings.get("chat_template")))
@@ -116,7 +114,7 @@ class Snapshot:
             # Parsers depend on the calls, which a template of its own may show.
             text = "\n".join([named[DEFAULT], *([named[TOOLS]] if TOOLS in named else [])])
             return Template(text, "", "the snapshot (%s)" % name)
-        code = self._said or self._own_code()
+        code = self._own_code()
         return Template("", "", "the snapshot (%s)" % code, in_code=True) if code else NO_TEMPLATE
 
     def _own_code(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping, Optional, Tuple, Union
+from typing import Any, Mapping, Optional, Tuple
 
 from ..context import Context
 from ..errors import NotEnoughMemory
@@ -12,21 +12,20 @@ from ..hub.remote import Remote
 from ..jobs.reservations import reserved_bytes
 from ..loader.ask import describe
 from ..loader.description import Description
-from ..loader.source import Folder, Listing
+from ..loader.source import Folder, Listing, Source
 from ..memory.arguments import read_settings
 from ..memory.estimate import ExtraModel
 from ..memory.fit import Fit, MemoryRequest, fit, not_enough_memory
 from ..memory.kvcache import CountedCache, count_cache
 from ..models import cache as hfcache
 from ..models import files as modelfiles
+from ..models.defaults import args_in_use
 from ..procs import Unobservable
-from ..programs.installed import MULTIMODAL, Installed
+from ..programs.installed import MULTIMODAL, TRUST, Installed
 from ..ranks import other_hosts
 from ..registry.entries import Entry
 from . import references
 from .request import LoadPlan, LoadRequest
-
-REMOTE_CODE = "--trust-remote-code"
 
 
 def memory_request(
@@ -58,20 +57,20 @@ def describe_model(
 ) -> Optional[Description]:
     """What the runtime's loader says of an entry's model, on the disk or on the Hub. The answer is
     kept: to ask again costs nothing."""
-    source: Union[Folder, Listing] = (
-        Folder(entry.cache_path)
-        if remote is None
-        else Listing(json.dumps(remote.config), dict(remote.files))
-    )
+    source: Source = Folder(entry.cache_path)
+    config: Mapping[str, Any] = modelfiles.config(entry.cache_path)
+    if remote is not None:
+        config = remote.config
+        source = Listing(json.dumps(config), dict(remote.files))
     path = entry.text("chat_template") if there.runtime.chat_template and remote is None else ""
     return describe(
         ctx,
         there.runtime,
         there.command,
         source,
-        remote_code=REMOTE_CODE in entry.args,
+        remote_code=TRUST in entry.args,
         template=read_template(path) if path else "",
-        vision=MULTIMODAL in entry.args,
+        vision=MULTIMODAL in args_in_use(entry, there, config),
     )
 
 

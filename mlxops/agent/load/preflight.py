@@ -90,7 +90,7 @@ def _plan_model(
         entry = _with_repo_spelling(entry, remote)
         if remote.config and not request.force:
             require_buildable(entry, plan.installed, remote.config)
-            presence.require_loadable(ctx, entry, plan.installed, remote)
+            refusals.require_built(ctx, entry, plan.installed, remote)
     other_hosts.require_startable(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
@@ -276,7 +276,7 @@ def _planned_download(
 ) -> Remote:
     """What must be downloaded, after all checks against it."""
     presence.require_download_allowed(ctx, entry, request)
-    remote = describe_model(ctx, entry, command)._replace(allow_incomplete=request.force)
+    remote = find_remote(ctx, entry, command)._replace(allow_incomplete=request.force)
     ask_above = None if request.dry_run else request.ask_above_bytes
     require_downloadable(ctx, remote, ask_above, request.force)
     return remote
@@ -289,6 +289,6 @@ def _with_repo_spelling(entry: Entry, remote: Remote) -> Entry:
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def describe_model(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
+def find_remote(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
     """What the Hub has for an entry. Fetches only config.json."""
     return describe_remote(ctx, entry.repo_id, entry.text("revision"), command)

@@ -6,23 +6,18 @@ downloaded: a full name may download it."""
 
 from __future__ import annotations
 
-import json
 import os
 from typing import List, Optional, Tuple
 from urllib.parse import quote
 
 from ..context import Context
 from ..errors import (
-    Failed,
     MlxopsError,
     ModelAmbiguous,
     ModelMissing,
     NotDownloadable,
     mlxops_command,
 )
-from ..hub.remote import Remote
-from ..loader.ask import describe
-from ..loader.source import Listing
 from ..models import cache as hfcache
 from ..models import completeness
 from ..models.files import INDEX
@@ -34,7 +29,6 @@ from ..models.location import (
     same_repo,
     short_revision,
 )
-from ..programs.installed import MULTIMODAL, Installed
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from .request import LoadRequest, Substitute
@@ -239,30 +233,6 @@ def substitute(
 def _with_hint(error: MlxopsError, hint: str) -> MlxopsError:
     error.hint = hint
     return error
-
-
-def require_loadable(ctx: Context, entry: Entry, there: Installed, remote: Remote) -> None:
-    """Ask the loader about a model before its download: Failed if it cannot build it,
-    NotDownloadable if files that it reads are not on the Hub."""
-    if MULTIMODAL in entry.args:
-        return
-    source = Listing(json.dumps(remote.config), dict(remote.files))
-    trusted = "--trust-remote-code" in entry.args
-    found = describe(ctx, there.runtime, there.command, source, remote_code=trusted)
-    if found is not None and found.refusal:
-        raise Failed(
-            "%s cannot load %s: %s" % (found.program, remote.repo_id, found.refusal),
-            "update it, choose another model, or load with --force to try anyway",
-            entry=entry.name,
-        )
-    if found is not None and found.faults:
-        texts = ["%s is %s" % fault for fault in sorted(found.faults.items())]
-        raise NotDownloadable(
-            "%s cannot load %s: %s" % (found.program, remote.repo_id, "; ".join(texts[:3])),
-            "try another conversion of this model; load with --force downloads it anyway",
-            repo_id=remote.repo_id,
-            missing=sorted(found.faults),
-        )
 
 
 def describe_faults(path: str, state_dir: str = "") -> str:

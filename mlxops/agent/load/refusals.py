@@ -8,33 +8,69 @@ from typing import Optional, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
+from ..hub.remote import Remote
 from ..loader.description import Description
-from ..programs.installed import MODEL_TYPE, MULTIMODAL
+from ..models.defaults import args_in_use, model_type_of
+from ..models.files import config
+from ..models.harmony import MODEL_TYPE as HARMONY
+from ..programs.installed import MODEL_TYPE, MULTIMODAL, TRUST, Installed
 from ..registry.entries import Entry
 from .memory import describe_model
 from .request import LoadPlan
 
-TRUST = "--trust-remote-code"
-
 
 def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
-    """Failed if the loader refuses the model, its tokenizer, or the entry's chat template.
-
-    Not checked if the load stops no server, or with --force. A loader that cannot be asked, or that
-    takes too long, blocks no load."""
+    """`require_loadable`, if the load stops a server, and without --force."""
     request = plan.request
     stops = plan.survey.server is not None or plan.home is not None or request.evict
+    if stops and not request.force:
+        require_loadable(ctx, entry, plan.installed)
+
+
+def require_loadable(ctx: Context, entry: Entry, there: Installed) -> None:
+    """Failed if the loader refuses the model on the disk, its tokenizer, or the entry's template.
+
+    A loader that cannot be asked, or that takes too long, refuses nothing."""
     typed = any(word.partition("=")[0] == MODEL_TYPE for word in entry.args)
     # Neither mlx-lm nor mlx-vlm builds a model of a further type.
     other = typed and MULTIMODAL not in entry.args
-    if request.force or not stops or other or not entry.cache_path:
+    if other or not entry.cache_path:
         return
-    path = entry.text("chat_template") if plan.runtime.chat_template else ""
-    said = describe_model(ctx, entry, plan.installed)
-    reason = said and _reason(entry, said, path or "")
+    path = entry.text("chat_template") if there.runtime.chat_template else ""
+    said = describe_model(ctx, entry, there)
+    reason = said and (_reason(entry, said, path or "") or _no_template(entry, there, said))
     if reason:
         text, hint = reason
         raise Failed(text, hint, entry=entry.name, path=path or entry.cache_path)
+
+
+def require_built(
+    ctx: Context, entry: Entry, there: Installed, remote: Optional[Remote] = None
+) -> None:
+    """Failed if the loader cannot build a model from its config, on the disk or on the Hub."""
+    config_json = remote.config if remote is not None else config(entry.cache_path)
+    if MODEL_TYPE in args_in_use(entry, there, config_json):
+        return
+    found = describe_model(ctx, entry, there, remote)
+    if found is not None and found.refusal:
+        name = remote.repo_id if remote is not None else entry.name
+        raise Failed(
+            "%s cannot load %s: %s" % (found.program, name, found.refusal),
+            "update it, choose another model, or load with --force to try anyway",
+            entry=entry.name,
+        )
+
+
+def _no_template(entry: Entry, there: Installed, said: Description) -> Optional[Tuple[str, str]]:
+    """For a template that is in the files, and that the tokenizer does not find."""
+    given = entry.text("chat_template") or model_type_of(config(entry.cache_path)) == HARMONY
+    if given or said.template != "" or not there.runtime.needs_template:
+        return None
+    return (
+        "%s cannot serve: the tokenizer of %s finds no chat template, so every chat fails"
+        % (entry.name, said.program),
+        mlxops_command("set", entry.name, "chat_template=PATH"),
+    )
 
 
 def _reason(entry: Entry, said: Description, template: str) -> Optional[Tuple[str, str]]:

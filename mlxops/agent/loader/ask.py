@@ -54,22 +54,6 @@ def describe(
     return description_of(_with_failure(answer))
 
 
-def recall(
-    ctx: Context,
-    runtime: Runtime,
-    command: Sequence[str],
-    source: Source,
-    *,
-    remote_code: bool = False,
-    template: str = "",
-    vision: bool = False,
-) -> Optional[Description]:
-    """The answer of an earlier `describe`, None if there is none. Starts nothing."""
-    wanted = {"remote_code": remote_code, "template": template, "vision": vision}
-    path = _answer_path(ctx, runtime, command, source, wanted)
-    return _read(path) if path else None
-
-
 def _answer_path(
     ctx: Context,
     runtime: Runtime,

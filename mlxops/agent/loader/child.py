@@ -18,6 +18,7 @@ import resource
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -249,7 +250,7 @@ def describe_tokenizer(request: Record, wire: Wire, opened: Any) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr), bounded():
             tokenizer = speech.load(request)
-        wire.emit(**speech.describe(tokenizer, folder))
+        wire.emit(template=speech.template_source(tokenizer, folder))
         wire.emit(remote_code=wire.fields.get("remote_code", ""))
         opened.names += speech.vocabulary_files(tokenizer, folder)
     except Exception as exc:
@@ -262,7 +263,8 @@ def describe_tokenizer(request: Record, wire: Wire, opened: Any) -> None:
     if request.get("template") or getattr(tokenizer, "has_chat_template", True):
         if request.get("template"):
             tokenizer.chat_template = request["template"]
-        wire.emit(**speech.render(tokenizer, lambda: bounded(MAX_TEMPLATE_CPU_S), cause))
+        limit_cpu = partial(bounded, MAX_TEMPLATE_CPU_S)
+        wire.emit(template_error=speech.template_error(tokenizer, limit_cpu, cause))
 
 
 def listed(request: Record) -> List[str]:

@@ -65,20 +65,6 @@ def load(request: Record) -> Any:
     return load_tokenizer(Path(request["path"]), {"trust_remote_code": request["remote_code"]})
 
 
-def describe(tokenizer: Any, folder: str) -> Record:
-    """What mlx-lm's wrapper of the tokenizer says."""
-    pairs = {
-        "tool_marks": ("tool_call_start", "tool_call_end"),
-        "think_marks": ("think_start", "think_end"),
-    }
-    record: Record = {"template": template_source(tokenizer, folder)}
-    for field, names in pairs.items():
-        marks = [getattr(tokenizer, name, None) for name in names]
-        record[field] = marks if all(isinstance(m, str) and m for m in marks) else []
-    kind = tokenizer.init_kwargs.get("tool_parser_type")
-    return {**record, "tool_parser": kind if isinstance(kind, str) else ""}
-
-
 def template_source(tokenizer: Any, folder: str) -> str:
     """Where the tokenizer found its chat template; "" if it has none."""
     settings, text = tokenizer.init_kwargs, getattr(tokenizer._tokenizer, "chat_template", None)
@@ -102,26 +88,19 @@ def vocabulary_files(tokenizer: Any, folder: str) -> List[str]:
     return [n for n in names.values() if os.path.isfile(os.path.join(folder, n))]
 
 
-def render(tokenizer: Any, bounded: Any, cause: Cause) -> Record:
-    """A test conversation, with and without tools, as a server would write it."""
-    faults, prompts = [], []
+def template_error(tokenizer: Any, bounded: Any, cause: Cause) -> str:
+    """Why a test conversation cannot be rendered, with or without tools; "" if it can."""
+    faults = []
     for name, more in (("without tools", {}), ("with tools", {"tools": [TOOL]})):
         options = {"tokenize": False, "add_generation_prompt": True, **more}
         try:
             with bounded():
-                prompts.append(tokenizer.apply_chat_template(MESSAGES, **options))
+                tokenizer.apply_chat_template(MESSAGES, **options)
         except Exception as exc:
             faults.append("%s: %s" % (name, cause(exc)))
             if "TooSlow" in type(exc).__name__:
                 break
-    record: Record = {"template_error": "; ".join(faults)}
-    begin, end = (getattr(tokenizer, name, None) for name in ("think_start", "think_end"))
-    plain = prompts[0] if prompts and not faults else None
-    if isinstance(plain, str) and begin and end:
-        record["opens_thinking"] = plain.rfind(begin) > plain.rfind(end)
-    elif isinstance(plain, str):
-        record["opens_thinking"] = False
-    return record
+    return "; ".join(faults)
 
 
 def own_names(folder: str) -> List[str]:

@@ -67,10 +67,8 @@ class Description(NamedTuple):
     `reads`: names of the files that it opens; of a repository, those that it would download.
     `faults`: why it cannot load the weights, by file; under "" if that names none. `template`:
     where its tokenizer found the chat template, "" if it has none; `template_error`: why a test
-    conversation cannot be rendered. `opens_thinking`: the rendered prompt ends inside of <think>.
-    `tool_marks`, `think_marks`: the begin and end that it looks for in answers; `tool_parser`: its
-    name for the former. `remote_code`: why --trust-remote-code would be needed, "" if it is not.
-    `failure`: why the answer is not complete, such as that it took too long."""
+    conversation cannot be rendered. `remote_code`: why --trust-remote-code would be needed, "" if
+    it is not. `failure`: why the answer is not complete, such as that it took too long."""
 
     program: str
     refusal: str = ""
@@ -80,33 +78,21 @@ class Description(NamedTuple):
     tokenizer_error: str = ""
     template: Optional[str] = None
     template_error: str = ""
-    opens_thinking: Optional[bool] = None
-    tool_marks: Tuple[str, ...] = ()
-    think_marks: Tuple[str, ...] = ()
     remote_code: Optional[str] = None
-    tool_parser: str = ""
     failure: str = ""
 
 
 def description_of(record: Mapping[str, Any]) -> Description:
     """The description in a record of the child; anything of another type counts as unknown."""
-    texts = (
-        "refusal",
-        "tokenizer_error",
-        "template_error",
-        "tool_parser",
-        "failure",
-    )
-    lists = ("reads", "tool_marks", "think_marks")
-    faults, opens = record.get("faults"), record.get("opens_thinking")
+    texts = ("refusal", "tokenizer_error", "template_error", "failure")
+    faults = record.get("faults")
     fields: Dict[str, Any] = {name: _text(record.get(name)) for name in texts}
-    fields.update((name, _texts(record.get(name))) for name in lists)
     fields.update((n, _text(record[n])) for n in ("template", "remote_code") if n in record)
     return Description(
         program=_text(record.get("program")),
         cache=_cache_of(record.get("cache")),
         faults={_text(k): _text(v) for k, v in faults.items()} if isinstance(faults, dict) else {},
-        opens_thinking=opens if isinstance(opens, bool) else None,
+        reads=_texts(record.get("reads")),
         **fields,
     )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, Mapping, NamedTuple, Tuple
 
 from ..errors import mlxops_command
 from ..formats.templates import CONFIG
-from ..loader.description import Description
-from ..programs.installed import Installed
+from ..programs.installed import TRUST, Installed
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..untrusted import parse_object, read_bounded
@@ -19,7 +18,6 @@ from .defaults import Defaults
 from .files import config
 from .harmony import MODEL_TYPE as HARMONY_MODEL
 
-TRUST = "--trust-remote-code"
 MAX_JSON_BYTES, MAX_SOURCE_BYTES = 16 << 20, 1 << 20
 # mlx-lm refuses a model with Python code of its own since it has this line.
 _REFUSES_CODE = b"if not trust_remote_code"
@@ -37,16 +35,13 @@ class Caution(NamedTuple):
         return "%s: %s" % (self.text, self.command)
 
 
-def find_cautions(
-    entry: Entry, installed: Installed, defaults: Defaults, said: Optional[Description] = None
-) -> Tuple[Caution, ...]:
-    """The cautions for an entry whose snapshot is on disk, with its defaults filled in. `said`:
-    what the loader says of the model, if it was asked."""
+def find_cautions(entry: Entry, installed: Installed, defaults: Defaults) -> Tuple[Caution, ...]:
+    """The cautions for an entry whose snapshot is on disk, with its defaults filled in."""
     if not os.path.isdir(entry.cache_path):
         return ()
     settings = parse_object(read_bounded(os.path.join(entry.cache_path, CONFIG), MAX_JSON_BYTES))
     return (
-        *_remote_code(entry, installed, settings, said),
+        *_remote_code(entry, installed, settings),
         *_template_code(entry, installed, settings),
         *_template(entry, installed.runtime, defaults),
     )
@@ -97,9 +92,9 @@ def _template_code(
 
 
 def _remote_code(
-    entry: Entry, installed: Installed, settings: Mapping[str, Any], said: Optional[Description]
+    entry: Entry, installed: Installed, settings: Mapping[str, Any]
 ) -> Iterator[Caution]:
-    why = (said.remote_code if said else "") or _own_code(entry, installed, settings)
+    why = _own_code(entry, installed, settings)
     if not why or TRUST in entry.args:
         return
     text = "%s, which runs with your rights" % why

@@ -4,10 +4,9 @@ family."""
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..formats import families, templates
-from ..loader.description import Description
 from ..programs.environment import has_package, template_types
 from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed
 from ..registry.entries import Entry
@@ -34,24 +33,20 @@ class Defaults(NamedTuple):
     template: templates.Template
 
 
-def find_defaults(
-    installed: Installed, entry: Entry, folder: Optional[str], said: Optional[Description] = None
-) -> Defaults:
-    """Find the defaults for the entry's model. `folder`: the host's templates; `said`: what the
-    loader says of it, if it was asked. Without the help of the installed version there is no
-    default parser, as it is unknown whether it is accepted."""
+def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> Defaults:
+    """Find the defaults for the entry's model. `folder`: the host's templates. Without the help of
+    the installed version there is no default parser, as it is unknown whether it is accepted."""
     settings = config(entry.cache_path) if entry.cache_path else {}
     model_type = model_type_of(settings)
     args = vision_args(installed, settings)
-    processor = MULTIMODAL in (args if entry.fields.get("args") is None else entry.args)
-    found_template = _snapshot_template(installed, entry, processor, said)
+    processor = MULTIMODAL in args_in_use(entry, installed, settings)
+    found_template = _snapshot_template(installed, entry, processor)
     if not found_template.exists:
         found_template = templates.host_template(
             folder, entry.repo_id or os.path.basename(entry.cache_path), model_type
         )
     template = _template_in_use(entry, found_template)
-    opens = said.opens_thinking if said and template is found_template else None
-    proposal = families.propose(model_type, template.text, opens)
+    proposal = families.propose(model_type, template.text)
     values: Dict[str, Any] = {"chat_template": found_template.path} if found_template.path else {}
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         chosen = _accepted(candidates, installed.choices(key), installed.runtime)
@@ -76,14 +71,11 @@ def find_defaults(
     )
 
 
-def _snapshot_template(
-    installed: Installed, entry: Entry, processor: bool, said: Optional[Description]
-) -> templates.Template:
+def _snapshot_template(installed: Installed, entry: Entry, processor: bool) -> templates.Template:
     if not entry.cache_path:
         return templates.NO_TEMPLATE
     types = template_types(installed.packages)
-    found = (said and said.template) or ""
-    return templates.Snapshot(entry.cache_path, types, processor, found).template()
+    return templates.Snapshot(entry.cache_path, types, processor).template()
 
 
 def _template_in_use(entry: Entry, template: templates.Template) -> templates.Template:
@@ -105,6 +97,11 @@ def vision_args(installed: Installed, settings: Mapping[str, Any]) -> List[str]:
     return (
         [MODEL_TYPE, MULTIMODAL] if sees and has_package(VISION_PACKAGE, installed.packages) else []
     )
+
+
+def args_in_use(entry: Entry, installed: Installed, settings: Mapping[str, Any]) -> Sequence[str]:
+    """The `args` that the server of an entry gets: its own, else the default."""
+    return vision_args(installed, settings) if entry.fields.get("args") is None else entry.args
 
 
 def model_type_of(settings: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Context
 from ..errors import Failed, Interrupted, MlxopsError, mlxops_command
-from ..loader.description import Description
 from ..programs.environment import has_package, model_types, site_packages
 from ..programs.find import find_command
 from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed, require_installed
@@ -25,10 +24,10 @@ from .defaults import (
     PARSERS,
     VISION_PACKAGE,
     Defaults,
+    args_in_use,
     find_defaults,
     model_type_of,
     unset_keys,
-    vision_args,
     with_defaults,
 )
 from .files import config
@@ -66,12 +65,9 @@ class LaunchOptions(NamedTuple):
         return tuple(option.problem for option in self.options.values() if option.problem)
 
 
-def launch_options(
-    site: Site, entry: Entry, installed: Installed, said: Optional[Description] = None
-) -> LaunchOptions:
-    """The options of an entry, whether or not the runtime accepts them. `said`: what the loader
-    says of its model, if it was asked."""
-    defaults = find_defaults(installed, entry, site.templates, said)
+def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOptions:
+    """The options of an entry, whether or not the runtime accepts them."""
+    defaults = find_defaults(installed, entry, site.templates)
     chosen, runtime = with_defaults(entry, defaults), installed.runtime
     problems: Dict[str, str] = {}
     if installed.flags is not None:
@@ -94,20 +90,15 @@ def launch_options(
         options=options,
         notes=(*_new_defaults(entry, chosen), *missing),
         defaults=defaults,
-        cautions=find_cautions(chosen, installed, defaults, said),
+        cautions=find_cautions(chosen, installed, defaults),
     )
 
 
 def choose_options(
-    site: Site,
-    entry: Entry,
-    installed: Installed,
-    force: bool = False,
-    *,
-    said: Optional[Description] = None,
+    site: Site, entry: Entry, installed: Installed, force: bool = False
 ) -> LaunchOptions:
     """The options of an entry whose snapshot is on disk; Failed if its model could not serve."""
-    return require_servable(site, launch_options(site, entry, installed, said), installed, force)
+    return require_servable(site, launch_options(site, entry, installed), installed, force)
 
 
 def require_servable(
@@ -137,8 +128,9 @@ def require_buildable(entry: Entry, installed: Installed, settings: Mapping[str,
     config.json."""
     model_type = model_type_of(settings)
     known = model_types(installed.packages) if installed.runtime.mlx_lm else None
-    args = vision_args(installed, settings) if entry.fields.get("args") is None else entry.args
-    if known is None or model_type in known or MULTIMODAL in args:
+    if known is None or model_type in known:
+        return
+    if MULTIMODAL in args_in_use(entry, installed, settings):
         return
     if settings.get("model_file"):
         return  # it brings code of its own

@@ -8,12 +8,13 @@ from ..context import Context
 from ..errors import Failed, MlxopsError, NotDownloadable, Usage
 from ..hub.checks import check_complete
 from ..hub.remote import Remote
-from ..load import presence, references
-from ..load.memory import memory_request
-from ..load.preflight import describe_model, resolve_entry
+from ..load import presence, references, refusals
+from ..load.memory import describe_model, memory_request
+from ..load.preflight import find_remote, resolve_entry
 from ..load.request import LoadRequest
+from ..loader.description import Description
 from ..memory import fit as memory
-from ..models.options import find_installed, require_buildable
+from ..models.options import find_installed, launch_options, require_buildable
 from ..ports.portname import report_meaning
 from ..programs.installed import Installed
 from ..registry import resolve
@@ -32,6 +33,8 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     there = find_installed(ctx, entry.text("runtime"))
     source = _find_files(ctx, entry, request, there)
     entry, remote = source.entry, source.remote
+    if remote is None:
+        entry = launch_options(ctx.site, entry, there).entry
     needed = memory_request(ctx, entry, remote, there, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
@@ -42,8 +45,22 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": needed.port,
         "source": "hub" if remote else "disk",
         **memory_fit.record(),
-        "refused": _load_error(ctx, memory_fit, entry, there, needed),
+        "loader": _loader(describe_model(ctx, entry, there, remote)),
+        "refused": _load_error(ctx, memory_fit, source._replace(entry=entry), there, needed),
         "warnings": list(source.warnings),
+    }
+
+
+def _loader(said: Optional[Description]) -> Optional[Dict[str, Any]]:
+    """What the runtime's loader says of the model, beside its cache; None if it cannot be asked."""
+    if said is None:
+        return None
+    return {
+        "program": said.program,
+        "reads": list(said.reads),
+        "faults": dict(said.faults),
+        "template": said.template,
+        "remote_code": said.remote_code,
     }
 
 
@@ -64,7 +81,7 @@ def _find_files(ctx: Context, entry: Entry, request: LoadRequest, there: Install
         ctx, entry, request._replace(download=request.revision is not None)
     )
     try:
-        remote = describe_model(ctx, entry, there.command)
+        remote = find_remote(ctx, entry, there.command)
     except NotDownloadable as exc:
         found = presence.substitute(ctx, entry, request, exc)
         return Source(entry.with_fields(cache_path=found.path), warnings=(found.warning,))
@@ -91,15 +108,18 @@ def _tokens(value: Any) -> Optional[int]:
 
 
 def _load_error(
-    ctx: Context, found: memory.Fit, entry: Entry, there: Installed, needed: memory.MemoryRequest
+    ctx: Context, found: memory.Fit, source: Source, there: Installed, needed: memory.MemoryRequest
 ) -> Optional[Dict[str, Any]]:
     """The error that a load would end with: something that the `args` name is missing, too little
-    memory, or a model that cannot be built."""
+    memory, or a model that the runtime cannot build."""
+    entry = source.entry
     try:
         references.check(ctx, there.runtime, entry, needed.port or 0)
         if not found.fits:
             raise memory.not_enough_memory(found)
         require_buildable(entry, there, needed.config)
+        if needed.config:
+            refusals.require_built(ctx, entry, there, source.remote)
     except MlxopsError as exc:
         return exc.to_wire()
     return None

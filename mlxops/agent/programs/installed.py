@@ -11,6 +11,7 @@ from .environment import site_packages
 from .find import help_text, require_command
 
 MODEL_TYPE, MULTIMODAL = "--model-type", "multimodal"
+TRUST = "--trust-remote-code"
 
 
 class Installed(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 
 from mlxops.agent.context import Context
 from mlxops.agent.loader import ask
-from mlxops.agent.loader.ask import describe, recall
+from mlxops.agent.loader.ask import describe
 from mlxops.agent.loader.description import CacheShape, Description, description_of
 from mlxops.agent.loader.source import Folder, Listing
 from mlxops.demo.tinymodel import CONFIG
@@ -71,13 +71,13 @@ def test_a_second_answer_comes_from_the_state_folder(
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"vocab_size": 512, **CONFIG}))
     source = Folder(str(folder))
-    assert recall(ctx, RUNTIME, command, source) is None
     said = describe(ctx, RUNTIME, command, source)
-    monkeypatch.setattr(ask, "ask_child", lambda *_: pytest.fail("a child was started again"))
+    started: list[object] = []
+    monkeypatch.setattr(ask, "ask_child", lambda *asked: started.append(asked))
     assert said is not None and said.cache is not None
-    assert describe(ctx, RUNTIME, command, source) == said == recall(ctx, RUNTIME, command, source)
+    assert describe(ctx, RUNTIME, command, source) == said and not started
     (folder / "config.json").write_text(json.dumps({"vocab_size": 600, **CONFIG}))
-    assert recall(ctx, RUNTIME, command, source) is None
+    assert describe(ctx, RUNTIME, command, source) is None and started
 
 
 def test_a_host_without_the_runtime_has_nothing_to_ask(ctx: Context) -> None:
@@ -91,7 +91,7 @@ def test_a_model_for_images_needs_mlx_vlm(ctx: Context, command: list[str]) -> N
 
 
 def test_what_an_unknown_record_says_counts_as_unknown() -> None:
-    wrong = {"cache": {"layers": [[1, 0]]}, "reads": "x", "faults": [1], "opens_thinking": "yes"}
+    wrong = {"cache": {"layers": [[1, 0]]}, "reads": "x", "faults": [1]}
     assert description_of({**wrong, "program": 3}) == Description("")
 
 

@@ -17,7 +17,7 @@ import mlxops
 from mlxops.agent.context import Context
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.loader import process
-from mlxops.agent.loader.ask import describe, recall
+from mlxops.agent.loader.ask import describe
 from mlxops.agent.loader.description import Description
 from mlxops.agent.loader.source import Folder
 from tests.support.survivors import living
@@ -102,7 +102,7 @@ def test_a_child_that_takes_too_long_is_ended_and_its_answer_not_kept(
     monkeypatch.setattr(process, "TIMEOUT_S", 0.0)
     source = Folder(str(model_folder))
     assert describe(ctx, RUNTIME, command, source) is None
-    assert recall(ctx, RUNTIME, command, source) is None
+    assert list(Path(ctx.site.state_dir).rglob("*.txt")) == []
     assert children(Path(tempfile.gettempdir())) == []
 
 

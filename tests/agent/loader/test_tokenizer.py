@@ -67,7 +67,6 @@ def test_a_folder_is_described_by_what_the_loader_does(describe_folder: Describe
             "tokenizer_config.json",
         ),
         template="chat_template.jinja",
-        opens_thinking=False,
         remote_code="",
     )
     # The weights are float16, whatever the config says.
@@ -124,17 +123,6 @@ def test_a_template_that_fails_says_in_which_conversation(describe_folder: Descr
 def test_the_template_of_the_entry_is_rendered_instead(describe_folder: Describe) -> None:
     error = describe_folder({}, template="{% if %}").template_error
     assert error.startswith("without tools: line 1: Expected an expression")
-
-
-def test_thinking_that_the_prompt_opens_and_the_marks_of_tools(describe_folder: Describe) -> None:
-    words = {"added_tokens_decoder": {}, "additional_special_tokens": ["<think>", "</think>"]}
-    template = (
-        b"{% for m in messages %}{{ m.content }}{% endfor %}"
-        b"{# <tool_call> tool_call.name #}<think>\n"
-    )
-    said = describe_folder({"chat_template.jinja": template, **changed(CONFIG, **words)})
-    assert said.opens_thinking is True and said.think_marks == ("<think>", "</think>")
-    assert said.tool_marks == ("<tool_call>", "</tool_call>") and said.tool_parser == "json_tools"
 
 
 def test_a_model_s_own_python_runs_only_if_it_is_trusted(

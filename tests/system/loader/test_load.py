@@ -45,7 +45,7 @@ def changed(name: str, **fields: Any) -> dict[str, bytes]:
                 "tokenization_own.py": b"raise SystemExit",
                 **changed("tokenizer_config.json", tokenizer_class="Own", **OWN_CODE),
             },
-            "opal needs --trust-remote-code: tokenizer_config.json names tokenization_own.Own",
+            "opal cannot serve: its tokenizer is Python code of the repository (tokenization_own",
             "mlxops set opal args=--trust-remote-code",
         ),
         (
@@ -68,3 +68,20 @@ def test_the_old_server_serves_on(
     error = done.error
     assert done.exit == 1 and why in error["message"] and hint in error["hint"], error
     assert here.ask(port) == "I am basalt"
+
+
+def test_fit_tells_what_the_loader_would_read(here: Studio) -> None:
+    here.must("init")
+    loader = here.must("fit", "basalt")["loader"]
+    assert loader["program"].startswith("mlx-lm ") and loader["remote_code"] == ""
+    assert loader["template"] == "chat_template.jinja"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {*loader["reads"]}
+    assert "README.md" not in loader["reads"]
+
+
+def test_fit_refuses_what_the_loader_cannot_build(here: Studio) -> None:
+    """The type is known, its settings are impossible."""
+    here.add("tiny/opal", {**model_files(), **changed("config.json", hidden_size="wide")})
+    here.must("register", "opal", "tiny/opal")
+    error = here.mlxops("fit", "opal").error
+    assert error["kind"] == "Failed" and "cannot load opal: TypeError" in error["message"], error

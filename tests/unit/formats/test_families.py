@@ -161,11 +161,6 @@ def test_a_parser_is_proposed_only_for_a_format_that_it_reads(
     ] == ([] if parser else [True])
 
 
-def test_a_prompt_that_was_rendered_counts_before_the_text_of_the_template() -> None:
-    assert propose("llama", THINKING, False).reasoning == THINKS
-    assert propose("llama", JSON + ENDS, True).reasoning == OPENED
-
-
 def test_an_unknown_family_is_said() -> None:
     assert "model type novelty" in propose("novelty", "{{ messages }}").notes[0]
     assert propose("qwen3", "").notes == ()

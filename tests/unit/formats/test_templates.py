@@ -123,13 +123,6 @@ def test_code_of_the_repository_may_render_chats(tmp_path: Path):
     assert Snapshot(str(tmp_path)).template().source == "the snapshot (tokenization_x.py)"
 
 
-def test_what_the_tokenizer_itself_found_counts_before_the_files(tmp_path: Path):
-    folder = str(write(tmp_path, {"chat_template.jinja": ONE}))
-    assert Snapshot(folder, said="chat_template.jinja").template().text == ONE
-    code = Snapshot(str(tmp_path / "none"), said="its own code").template()
-    assert code.exists and code.source == "the snapshot (its own code)"
-
-
 def test_a_multimodal_server_reads_what_its_processor_reads(tmp_path: Path):
     folder = str(write(tmp_path, {"chat_template.json": inside(ONE)}))
     found = Snapshot(folder, processor=True).template()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.loader.description import Description
 from mlxops.agent.models.cautions import Caution, find_cautions
 from mlxops.agent.models.defaults import find_defaults
 from mlxops.agent.programs.installed import Installed
@@ -21,13 +20,11 @@ KIMI = {**TEMPLATE, "tokenizer_config.json": json.dumps(MAP), "tiktoken.model": 
 CODE = {"tokenizer_config.json": json.dumps({"chat_template_type": "sparse"})}
 
 
-def cautions(
-    folder: Path, runtime: str = "mlx_lm.server", said: Description | None = None, **fields: object
-) -> tuple[Caution, ...]:
+def cautions(folder: Path, runtime: str = "mlx_lm.server", **fields: object) -> tuple[Caution, ...]:
     packages = folder / "packages"
     installed = Installed(RUNTIMES[runtime], {"--trust-remote-code": ()}, (str(packages),))
     entry = Entry("a", {**REQUIRED, "cache_path": str(folder), **fields})
-    return find_cautions(entry, installed, find_defaults(installed, entry, None, said), said)
+    return find_cautions(entry, installed, find_defaults(installed, entry, None))
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -72,12 +69,6 @@ def test_a_tokenizer_that_is_code(tmp_path: Path):
 
 def test_code_beside_a_usual_tokenizer_is_not_needed(tmp_path: Path):
     assert cautions(write(tmp_path, {**KIMI, "tokenizer.json": "{}"})) == ()
-
-
-def test_what_the_loader_says_counts(tmp_path: Path):
-    said = Description("mlx-lm", template="chat_template.jinja", remote_code="its model is new.py")
-    (one,) = cautions(write(tmp_path, TEMPLATE), said=said)
-    assert one.text.startswith("its model is new.py, which runs")
 
 
 @pytest.mark.parametrize(
