@@ -12,7 +12,7 @@ import pytest
 
 from mlxops.agent.context import Context
 from mlxops.agent.loader import ask, process
-from mlxops.agent.loader.ask import describe, recall
+from mlxops.agent.loader.ask import describe
 from mlxops.agent.loader.description import Description
 from mlxops.agent.loader.source import Folder, Listing
 
@@ -91,7 +91,7 @@ def test_a_model_that_changes_meanwhile_is_asked_about_again(
     assert describe(ctx, RUNTIME, command, Folder(str(folder))) is not None
     (folder / "config.json").write_text("{}")
     os.utime(folder / "config.json", ns=(was, was))
-    assert recall(ctx, RUNTIME, command, Folder(str(folder))) is None
+    assert list(Path(ctx.site.state_dir).rglob("*.txt")) == []
 
 
 @pytest.mark.parametrize("content", ["{}", "[" * 100_000, '{"program": 5}', "", "x"])
@@ -107,7 +107,7 @@ def test_what_is_no_file_in_place_of_an_answer(ctx: Context, runtime_with: Runti
     command = runtime_with(f"echo '{ANSWER}'")
     path = Path(saved_answer(ctx, command))
     os.mkfifo(path)
-    assert recall(ctx, RUNTIME, command, SOURCE) is None
+    assert describe(ctx, RUNTIME, command, SOURCE) is not None
     path.unlink()
     path.mkdir()
     assert describe(ctx, RUNTIME, command, SOURCE) is not None
