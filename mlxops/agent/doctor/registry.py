@@ -133,5 +133,5 @@ def _fault(ctx: Context, path: str) -> Tuple[str, str]:
     return (
         ("", "")
         if snapshot.complete
-        else ("snapshot is incomplete", join_some(snapshot.missing_reasons))
+        else ("snapshot is incomplete", join_some(snapshot.fault_texts))
     )

@@ -28,7 +28,7 @@ def finish_snapshot(remote: Remote, cache_dir: str) -> str:
     if any(name in listed or not remote.allow_incomplete for name in snapshot.missing):
         raise Failed(
             "the download of %s is incomplete: %s"
-            % (remote.repo_id, ", ".join(snapshot.missing_reasons)),
+            % (remote.repo_id, ", ".join(snapshot.fault_texts)),
             "the repository itself may be incomplete: check it on the Hub",
             missing=list(snapshot.missing),
         )

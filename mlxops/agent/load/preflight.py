@@ -75,8 +75,11 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     except NotDownloadable as exc:
         found = presence.substitute(ctx, entry, request, exc)
         return plan_load(ctx, request._replace(substitute=found), own_lock)
-    other = presence.revision_note(ctx, entry, request)
-    return _plan_model(ctx, plan, remote, (*notes, *([other] if other else [])))
+    others = (
+        presence.revision_note(ctx, entry, request),
+        presence.local_copy_note(ctx.store.read(), entry, request),
+    )
+    return _plan_model(ctx, plan, remote, (*notes, *filter(None, others)))
 
 
 def _plan_model(

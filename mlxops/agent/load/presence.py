@@ -124,6 +124,16 @@ def warnings(registry: Registry, entry: Entry, request: LoadRequest) -> Tuple[st
     return tuple(notes)
 
 
+def local_copy_note(registry: Registry, entry: Entry, request: LoadRequest) -> str:
+    """That a local entry has the repository, in a folder org/name; "" if none has."""
+    for one in registry.entries.values():
+        folder = "/".join(one.cache_path.split("/")[-2:])
+        if not one.repo_id and same_repo(folder, entry.repo_id):
+            command = mlxops_command("load", one.name, request.port or "PORT")
+            return "%s is on the host, in %s: %s" % (entry.repo_id, one.cache_path, command)
+    return ""
+
+
 def require_download_allowed(ctx: Context, entry: Entry, request: LoadRequest) -> None:
     """ModelMissing unless the request allows a download."""
     error = download_refusal(ctx, entry, request)

@@ -42,14 +42,6 @@ class Snapshot(NamedTuple):
     faults: Mapping[str, str] = {}
 
     @property
-    def missing_reasons(self) -> Tuple[str, ...]:
-        """The missing files, with the reason for those that are damaged."""
-        return tuple(
-            "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
-            for n in self.missing
-        )
-
-    @property
     def fault_texts(self) -> Tuple[str, ...]:
         """What is wrong with each missing file, as a sentence."""
         return tuple("%s is %s" % (n, self.faults.get(n, "missing")) for n in self.missing)

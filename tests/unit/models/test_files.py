@@ -128,7 +128,7 @@ def test_a_file_that_is_not_what_its_name_says_is_told_with_the_reason(
     tmp_path: Path, name: str, content: bytes, why: str
 ) -> None:
     found = hfcache.inspect(str(folder(tmp_path, **{name: content})))
-    assert found.missing == (name,) and why in found.missing_reasons[0] and not found.complete
+    assert found.missing == (name,) and why in found.fault_texts[0] and not found.complete
 
 
 def test_only_a_load_parses_a_large_file(tmp_path: Path) -> None:
