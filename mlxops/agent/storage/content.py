@@ -17,13 +17,15 @@ FileId = Tuple[int, int]
 
 class Held(NamedTuple):
     """A snapshot in the cache. `blobs`: the size of each file, None if it cannot be read.
-    `current`: a load without a revision may serve it."""
+    `current`: a load without a revision may serve it. `link`: a part of the repository that is a
+    link, "" if none is: what it leads to may belong to others."""
 
     repo_id: str
     revision: str
     path: str
     current: bool
     blobs: Optional[Mapping[FileId, int]]
+    link: str = ""
 
     @property
     def size_bytes(self) -> Optional[int]:
@@ -75,6 +77,7 @@ def read_repo(folder: str) -> Repo:
                 path=path,
                 current=revision in current,
                 blobs=_blobs(path),
+                link=_link_of(folder),
             )
         )
     return Repo(repo_id, folder, tuple(snapshots), tuple(_loose(repo_id, folder, snapshots)))
@@ -98,6 +101,11 @@ def _has_links(folder: str) -> bool:
         return os.path.lexists(place)
 
 
+def _link_of(folder: str) -> str:
+    parts = (os.path.join(folder, part) for part in ("snapshots", "blobs"))
+    return next(filter(os.path.islink, parts), "")
+
+
 def _blobs(path: str) -> Optional[Dict[FileId, int]]:
     try:
         files = list(hfcache.file_statuses(path))
@@ -110,10 +118,13 @@ def _loose(repo_id: str, folder: str, snapshots: List[Held]) -> Iterator[Loose]:
     referenced = {blob for held in snapshots for blob in held.blobs or ()}
     # A link may lead to a disk that is not mounted: what uses the blobs cannot be told then.
     unknown = any(held.blobs is None for held in snapshots) or _has_links(folder)
-    for path, status in _files(os.path.join(folder, "blobs")):
+    blobs = os.path.join(folder, "blobs")
+    for path, status in _files(blobs):
         if path.endswith(".incomplete"):
             state = "partial" if abandoned_state(path) else "downloading"
-        elif unknown or (status.st_dev, status.st_ino) in referenced:
+            if state == "partial" and os.path.islink(blobs):
+                continue
+        elif os.path.islink(blobs) or unknown or (status.st_dev, status.st_ino) in referenced:
             continue
         else:
             state = "unreferenced"

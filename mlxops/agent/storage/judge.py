@@ -66,6 +66,8 @@ def _state(repo: Repo, held: Held, use: Use) -> Tuple[str, str]:
         return "downloading", "a process is writing to this repository"
     if held.blobs is None:
         return "unknown", "its files cannot be read"
+    if held.link:
+        return "unknown", "%s is a link; what it leads to is not removed" % held.link
     if use.declared and held.current:
         return "declared", "the host file declares it for a slot"
     if not held.current:
