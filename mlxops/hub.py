@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .agent.errors import NotDownloadable
+from .agent.hub.settings import token_fault
+from .agent.site import HubSettings
 
 if TYPE_CHECKING:
     from .hosts.files import Host
@@ -77,15 +79,11 @@ def access_of(host: Host) -> Access:
 
 
 def _token(file: str) -> str:
-    try:
-        token = Path(file).expanduser().read_text("utf-8").strip()
-        why = "" if token else "is empty"
-    except (OSError, ValueError) as exc:
-        why = f"cannot be read: {getattr(exc, 'strerror', None) or 'not text'}"
+    path = os.path.expanduser(file)
+    why = token_fault(HubSettings(token_file=path))
     if why:
-        hint = "correct token_file under [hub] in the host file"
-        raise NotDownloadable(f"token_file {file} {why}", hint)
-    return token
+        raise NotDownloadable(why, "correct token_file under [hub] in the host file")
+    return Path(path).read_text("ascii").strip()
 
 
 def search(

@@ -11,6 +11,7 @@ from ..site import HubSettings
 from .process import TOKEN_PATH, TOKENS
 
 OFFLINE = "offline"
+MAX_TOKEN_BYTES = 4096
 
 
 def apply_settings(hub: HubSettings, environ: MutableMapping[str, str]) -> None:
@@ -52,12 +53,16 @@ def token_fault(hub: HubSettings) -> str:
     try:
         if not stat.S_ISREG(os.stat(hub.token_file).st_mode):
             return "token_file %s is not a regular file" % hub.token_file
-        with open(hub.token_file, encoding="utf-8") as stream:
-            content = stream.read(4096)
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "not text"
-        return "token_file %s cannot be read: %s" % (hub.token_file, why)
-    return "" if content.strip() else "token_file %s is empty" % hub.token_file
+        with open(hub.token_file, "rb") as stream:
+            content = stream.read(MAX_TOKEN_BYTES + 1)
+    except OSError as exc:
+        return "token_file %s cannot be read: %s" % (hub.token_file, exc.strerror)
+    if not content.strip():
+        return "token_file %s is empty" % hub.token_file
+    # huggingface_hub reads all of it, and sends it in a header.
+    text = content.decode("latin-1").strip()
+    plain = len(content) <= MAX_TOKEN_BYTES and text.isascii() and text.isprintable()
+    return "" if plain else "token_file %s has no token: one line of ASCII" % hub.token_file
 
 
 def readable_by_others(path: str) -> bool:

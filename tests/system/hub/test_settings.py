@@ -117,7 +117,7 @@ def test_a_refused_token_names_its_file(here: Studio, hub: FakeHub, token_file: 
     [
         (Path.unlink, "cannot be read: No such file or directory"),
         (lambda path: path.write_text("\n"), "is empty"),
-        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "cannot be read: not text"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "has no token: one line of ASCII"),
     ],
 )
 def test_a_token_file_that_gives_no_token_is_an_error_before_any_request(
