@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .agent.errors import NotDownloadable
-from .agent.hub.settings import token_fault
-from .agent.site import HubSettings
 
 if TYPE_CHECKING:
     from .hosts.files import Host
 
 TIMEOUT_S = 5.0
 MAX_DETAIL = 100
+MAX_TOKEN_BYTES = 4096
 
 # Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights
 # are packed in U32.
@@ -79,11 +78,23 @@ def access_of(host: Host) -> Access:
 
 
 def _token(file: str) -> str:
-    path = os.path.expanduser(file)
-    why = token_fault(HubSettings(token_file=path))
+    path, token = Path(file).expanduser(), ""
+    try:
+        # A FIFO would block, and a token is sent in a header.
+        if path.exists() and not path.is_file():
+            why = "is not a regular file"
+        else:
+            with path.open("rb") as stream:
+                token = stream.read(MAX_TOKEN_BYTES + 1).decode("latin-1").strip()
+            plain = len(token) <= MAX_TOKEN_BYTES and token.isascii() and token.isprintable()
+            why = "" if plain else "has no token: one line of ASCII"
+            why = why if token else "is empty"
+    except OSError as exc:
+        why = f"cannot be read: {exc.strerror}"
     if why:
-        raise NotDownloadable(why, "correct token_file under [hub] in the host file")
-    return Path(path).read_text("ascii").strip()
+        hint = "correct token_file under [hub] in the host file"
+        raise NotDownloadable(f"token_file {file} {why}", hint)
+    return token
 
 
 def search(
