@@ -31,6 +31,7 @@ from .defaults import (
     with_defaults,
 )
 from .files import config
+from .kinds import is_vision
 from .rejections import find_rejections
 
 
@@ -136,7 +137,7 @@ def require_buildable(entry: Entry, installed: Installed, settings: Mapping[str,
         return  # it brings code of its own
     what = "of type %s" % model_type if model_type else "whose config.json has no model_type"
     update = "update mlx-lm in %s" % installed.packages[0]
-    if isinstance(settings.get("vision_config"), dict):
+    if is_vision(settings):
         what += ", a vision model"
         update = _vision_hint(entry, installed)
     raise Failed(

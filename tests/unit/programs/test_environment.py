@@ -108,6 +108,22 @@ def test_a_vision_model_that_mlx_lm_cannot_build(
     assert refused.value.hint.startswith(hint)
 
 
+def test_a_vision_model_is_one_by_its_name_too(tmp_path: Path) -> None:
+    (tmp_path / "mlx_lm/models").mkdir(parents=True)
+    (tmp_path / "mlx_lm/utils.py").write_text("MODEL_REMAPPING = {\n}\n")
+    (tmp_path / "config.json").write_text('{"model_type": "minicpmv", "hidden_size": 64}')
+    entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": []})
+    flags = {"--model-type": ("lm", "multimodal")}
+    there = Installed(RUNTIMES["mlx-openai-server"], flags, (str(tmp_path),))
+    with pytest.raises(Failed, match="of type minicpmv, a vision model") as refused:
+        choose_options(SITE, entry, there)
+    assert refused.value.hint.startswith("install mlx-vlm in ")
+    light = there._replace(runtime=RUNTIMES["mlx_lm.server"], flags={})
+    with pytest.raises(Failed) as refused:
+        choose_options(SITE, entry, light)
+    assert refused.value.hint.startswith("use a runtime that serves images")
+
+
 def test_code_of_the_repository_needs_a_word(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "novelty", "model_file": "own.py"}')
     entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": ["--max-tokens", "9"]})
