@@ -51,7 +51,7 @@ VERBS = {
     "rank": "rank.rank",
 }
 # The arguments that may be words for a port or for the entry on it.
-WORDS = {"port": str, "ports": list, "name": str, "model": str}
+WORDS = {"port": str, "ports": list, "name": str, "model": str, "what": str}
 # These finish or roll back without the client; all others end with it.
 OUTLIVES_CLIENT = (
     "load",

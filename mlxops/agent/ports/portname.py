@@ -6,11 +6,13 @@ on. A word with two meanings is refused, so that no server is stopped by mistake
 from __future__ import annotations
 
 import difflib
+import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..context import Context
-from ..errors import ModelAmbiguous, RegistryInvalid, Usage, mlxops_command
+from ..errors import ModelAmbiguous, ModelUnknown, RegistryInvalid, Usage, mlxops_command
 from ..jobs import reservations
+from ..models.location import folder_identity, missing_reason
 from ..registry import resolve
 from ..registry.entries import EMPTY, Entry, Registry
 from ..registry.init_plan import free_name
@@ -38,6 +40,8 @@ STOP_VERBS = ("unload", "cancel", "restart", "show")
 # verb -> the argument where a port stands for the entry on it, or where a port is refused
 ENTRY_ARGUMENTS: Mapping[str, str] = {"set": "name", "fit": "model"}
 NAMES_ONLY: Mapping[str, str] = {"remove": "name", "rename": "name", "load": "model"}
+# Arguments that may be the path of an entry's folder.
+WORD_KEYS = ("port", "name", "model", "what")
 MAX_SUGGESTIONS = 3
 MAX_WORD_LENGTH = 200
 COMMANDS: Mapping[str, Tuple[str, ...]] = {
@@ -49,6 +53,7 @@ COMMANDS: Mapping[str, Tuple[str, ...]] = {
 def resolve_words(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments of a verb with words replaced by ports. `word`: what was typed for `port`;
     `words`: port -> what was typed for it."""
+    args = {key: _without_path(ctx, verb, key, value) for key, value in args.items()}
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
@@ -64,6 +69,35 @@ def resolve_words(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str,
     if key and isinstance(args.get(key), str):
         done[key] = _entry_word(ctx, verb, args[key])
     return done
+
+
+def _without_path(ctx: Context, verb: str, key: str, value: Any) -> Any:
+    """The value of an argument, with the names of entries in place of their folders."""
+    if key == "ports" and isinstance(value, list):
+        return [_without_path(ctx, verb, "port", one) for one in value]
+    if key not in WORD_KEYS or verb == "register" or not isinstance(value, str):
+        return value
+    # No name of an entry has a slash.
+    is_path = "/" in value and value.startswith(("/", "~", "."))
+    return _entry_at(ctx, value).name if is_path else value
+
+
+def _entry_at(ctx: Context, word: str) -> Entry:
+    """The entry of the folder that a path leads to, however it spells it; ModelUnknown for none."""
+    path = os.path.abspath(os.path.expanduser(word))
+    folder, registry = folder_identity(path), ctx.store.read_or_empty()[0]
+    found = [e for e in registry.entries.values() if folder_identity(e.cache_path) == folder]
+    if len(found) > 1:
+        names = [entry.name for entry in found]
+        text = "the entries %s have the folder %s" % (" and ".join(names), path)
+        raise ModelAmbiguous(text, "give the name", matches=names, model=word)
+    if not found:
+        gone = missing_reason(path)
+        hint = "mlxops list" if gone else mlxops_command("register", "--path", path)
+        text = "no entry has the folder %s%s" % (path, " (%s)" % gone if gone else "")
+        raise ModelUnknown(text, hint, model=word, near=[])
+    report_meaning(ctx, word, found[0].name)
+    return found[0]
 
 
 def _entry_word(ctx: Context, verb: str, word: str) -> str:
