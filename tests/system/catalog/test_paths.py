@@ -37,7 +37,9 @@ def test_every_verb_finds_the_entry_of_a_folder(here: Studio, tmp_path: Path) ->
     assert [here.must("fit", word)["entry"] for word in spelled] == ["mine"] * 4
     assert [here.must("show", word)["entry"]["name"] for word in spelled] == ["mine"] * 4
     assert here.must("load", spelled[0], port)["entry"] == "mine"
-    assert refused(here.mlxops("pull", path), 9, "ModelMissing")["message"].startswith("mine has no")
+    assert refused(here.mlxops("pull", path), 9, "ModelMissing")["message"].startswith(
+        "mine has no"
+    )
     assert here.must("unload", spelled[3])["port"] == port
     assert here.assignments() == {}
 
