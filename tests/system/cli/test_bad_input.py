@@ -57,7 +57,6 @@ WORDS = {
     "register new tiny/new --slot 1": (2, "Usage"),
     "register 8100 tiny/new": (2, "Usage"),
     "register new tiny/amber --runtime mlx_lm.server": (7, "AssignmentConflict"),
-    "set amber repo_id=": (2, "Usage"),
     "set amber port=8100": (2, "Usage"),
     "set amber": (2, "Usage"),
     "load ambre {port}": (9, "ModelUnknown"),

@@ -25,7 +25,7 @@ def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:
 
 
 def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: FakeRuntime) -> None:
-    running = abandoned(known, fake_runtime, load_s=6)
+    running = abandoned(known, fake_runtime, load_s=600)
     row = known.must("jobs")["jobs"][0]
     assert (row["job"], row["state"], row["phase"], row["port"]) == (
         running,
@@ -39,12 +39,17 @@ def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: Fa
         and not locks[None]["held"]
         and not locks[known.ports[1]]["held"]
     )
-    followed = known.mlxops("follow")
-    assert (
-        followed.result["state"] == "done"
-        and "jade: stopping amber\n" in followed.stderr
-        and "jade: ready\n" in followed.stderr
-    )
+    follower = known.start("--json", "follow")
+    assert follower.stderr is not None
+    told = []
+    for line in follower.stderr:
+        told.append(line)
+        if "waiting for the server" in line:
+            fake_runtime.behaves("tiny--jade")
+            break
+    followed = finished(follower)
+    assert followed.result["state"] == "done"
+    assert "jade: stopping amber\n" in "".join(told) and "jade: ready\n" in followed.stderr
     assert known.must("jobs")["jobs"][0]["state"] == "done"
     assert known.ask(known.ports[0]) == "I am tiny/jade"
     assert not any(lock["held"] for lock in known.must("lock")["locks"])

@@ -21,7 +21,6 @@ NAMES = (
     "tokenizer_config.json",
     "chat_template.jinja",
     "model.safetensors",
-    "model.safetensors.index.json",
     "generation_config.json",
 )
 

@@ -103,10 +103,9 @@ def hub_files(studio: Studio) -> Iterator[Path]:
 
 
 def test_a_gap_is_noticed_before_the_download(here: Studio, hub: FakeHub) -> None:
-    """Even with --force: mlx-lm would refuse the model."""
     write_cache(hub.root, "org/gap", GAP)
     load = ("load", "org/gap", here.ports[0])
-    for words in (load, (*load, "--force"), ("fit", "org/gap"), ("pull", "org/gap")):
+    for words in (load, ("fit", "org/gap"), ("pull", "org/gap")):
         error = refused(here.mlxops(*words), 9, "NotDownloadable")
         assert f"has no {shards(3)[1]} on the Hub" in error["message"], error
     assert not [r for r in hub.asked_for("/resolve/") if "config.json" not in r.path]

@@ -27,7 +27,7 @@ NOTHING: dict[str, Any] = {"actions": [], "drift": []}
 # Verbs that answer a question, or always change something.
 ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("status", {"ports": [FREE], "memory": None, "drift": [STALE]}),
-    ("list", {"models": [{"name": "a"}]}),
+    ("list", {"models": [{"name": "a", "repo_id": "o/a"}]}),
     ("disk", {"items": [], "disks": [], "total_bytes": 0, "prunable_bytes": 0}),
     ("show a", {"entry": {"name": "a"}, "port": None}),
     ("fit a", {"entry": "a", "fits": True}),
