@@ -12,7 +12,7 @@ from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from ..errors import Usage
 from .codec import frame
-from .unpack import SHORT, expand, split
+from .unpack import expand, split
 
 # Set by the stub's importer, if the agent was imported from memory.
 _kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
@@ -66,11 +66,8 @@ class Bundle(NamedTuple):
         return frame(read_part("wire/unpack.py")) + frame(self.compressed())
 
     def compressed(self) -> bytes:
-        """The text for `expand`."""
-        text = self.text
-        for byte, piece in SHORT:
-            text = text.replace(piece, byte)
-        return zlib.compress(text, 9)
+        """The text for `expand`. A tab for each step of indentation compresses better."""
+        return zlib.compress(self.text.replace(b"    ", b"\t"), 9)
 
     def handshake(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """The start of a call: stub, marker, hash, state folder and request."""

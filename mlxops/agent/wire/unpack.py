@@ -10,8 +10,6 @@ import time
 from typing import Any, Callable, Dict, List
 
 MAX_AGENTS = 3
-# Bytes that no source has, for what is frequent in sources: they compress better.
-SHORT = ((b"\t", b"    "), (b"\1", b"\n\t"), (b"\2", b"return "), (b"\3", b" in "))
 
 
 def compile_bundle(
@@ -92,10 +90,7 @@ def expand(payload: bytes) -> bytes:
     """The text of a bundle as `Bundle.compressed` made it."""
     import zlib
 
-    text = zlib.decompress(payload)
-    for byte, piece in reversed(SHORT):
-        text = text.replace(byte, piece)
-    return text
+    return zlib.decompress(payload).replace(b"\t", b"    ")
 
 
 def prune(root: str) -> None:
