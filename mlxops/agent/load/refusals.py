@@ -10,6 +10,7 @@ from ..context import Context
 from ..errors import Failed, mlxops_command
 from ..hub.remote import Remote
 from ..loader.description import Description
+from ..models.cautions import code_of_repository, trust_command
 from ..models.defaults import args_in_use, model_type_of
 from ..models.files import config
 from ..models.harmony import MODEL_TYPE as HARMONY
@@ -51,6 +52,13 @@ def require_built(
     config_json = remote.config if remote is not None else config(entry.cache_path)
     if MODEL_TYPE in args_in_use(entry, there, config_json):
         return
+    if remote is not None and TRUST not in entry.args:
+        code = code_of_repository(remote.config, dict(remote.files), there)
+        if code:
+            text = "%s needs %s: %s" % (entry.name, TRUST, code)
+            raise Failed(
+                text, "if you trust that code: %s" % trust_command(entry), entry=entry.name
+            )
     found = describe_model(ctx, entry, there, remote)
     if found is not None and found.refusal:
         name = remote.repo_id if remote is not None else entry.name
@@ -76,10 +84,9 @@ def _no_template(entry: Entry, there: Installed, said: Description) -> Optional[
 def _reason(entry: Entry, said: Description, template: str) -> Optional[Tuple[str, str]]:
     """Why no server could serve the model, and what to do; None if there is no reason."""
     if said.remote_code and TRUST not in entry.args:
-        args = " ".join([*entry.args, TRUST])
         return (
             "%s needs %s: %s" % (entry.name, TRUST, said.remote_code),
-            "if you trust that code: %s" % mlxops_command("set", entry.name, "args=" + args),
+            "if you trust that code: %s" % trust_command(entry),
         )
     plain = said.template_error.startswith("without tools: ")
     error = said.template_error.partition(": ")[2].partition("; with tools: ")[0] if plain else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Iterator, Mapping, NamedTuple, Tuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Tuple
 
 from ..errors import mlxops_command
 from ..formats.templates import CONFIG
@@ -19,6 +19,8 @@ from .files import config
 from .harmony import MODEL_TYPE as HARMONY_MODEL
 
 MAX_JSON_BYTES, MAX_SOURCE_BYTES = 16 << 20, 1 << 20
+# Vocabularies that only a tokenizer of the repository reads, as of Kimi, PLaMo and the first Qwen.
+_OWN_VOCABULARIES = ("tiktoken.model", "tokenizer.jsonl", ".tiktoken")
 # mlx-lm refuses a model with Python code of its own since it has this line.
 _REFUSES_CODE = b"if not trust_remote_code"
 
@@ -45,6 +47,16 @@ def find_cautions(entry: Entry, installed: Installed, defaults: Defaults) -> Tup
         *_template_code(entry, installed, settings),
         *_template(entry, installed.runtime, defaults),
     )
+
+
+def trust_command(entry: Entry) -> str:
+    """The command that lets the model's own code run: a model that `load` has found under its
+    repository has no entry yet."""
+    words = [*entry.args, TRUST]
+    if entry.stored is None and entry.name and entry.repo_id:
+        flags = ["--arg=" + word for word in words]
+        return mlxops_command("register", entry.name, entry.repo_id, *flags)
+    return mlxops_command("set", _name(entry), "args=" + shlex.join(words))
 
 
 def _name(entry: Entry) -> str:
@@ -100,15 +112,14 @@ def _remote_code(
     text = "%s, which runs with your rights" % why
     if installed.flags is not None and TRUST not in installed.flags:
         text += "; this %s has no %s" % (installed.runtime.name, TRUST)
-    command = mlxops_command("set", _name(entry), "args=" + shlex.join([*entry.args, TRUST]))
-    yield Caution(text, command, True)
+    yield Caution(text, trust_command(entry), True)
 
 
 def _own_code(entry: Entry, installed: Installed, settings: Mapping[str, Any]) -> str:
     """Why the model needs Python code of its repository, by its files; "" if it does not."""
-    model_file = config(entry.cache_path).get("model_file")
-    if isinstance(model_file, str) and model_file and _refuses_code(installed):
-        return "its model is Python code of the repository (%s)" % model_file[:80]
+    model = _model_code(config(entry.cache_path), installed)
+    if model:
+        return model
     classes = settings.get("auto_map")
     named = classes.get("AutoTokenizer") if isinstance(classes, dict) else None
     own = next((one for one in named if one), "") if isinstance(named, list) else named
@@ -120,6 +131,27 @@ def _own_code(entry: Entry, installed: Installed, settings: Mapping[str, Any]) -
     if not isinstance(own, str) or not own or has_tokenizer(names):
         return ""
     return "its tokenizer is Python code of the repository (%s)" % own[:80]
+
+
+def code_of_repository(
+    settings: Mapping[str, Any], files: Iterable[str], installed: Installed
+) -> str:
+    """The same before a download, by its config.json and the names of its files; "" if they do
+    not show it."""
+    names = frozenset(files)
+    # Which class the tokenizer is stands in a file that is not here yet.
+    source = min((n for n in names if n.startswith("tokeniz") and n.endswith(".py")), default="")
+    usual = has_tokenizer(n for n in names if not n.endswith(_OWN_VOCABULARIES))
+    if settings.get("auto_map") and source and not usual:
+        return "its tokenizer is Python code of the repository (%s)" % source[:80]
+    return _model_code(settings, installed)
+
+
+def _model_code(settings: Mapping[str, Any], installed: Installed) -> str:
+    name = settings.get("model_file")
+    if not isinstance(name, str) or not name or not _refuses_code(installed):
+        return ""
+    return "its model is Python code of the repository (%s)" % name[:80]
 
 
 def _refuses_code(installed: Installed) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.models.cautions import Caution, find_cautions
+from mlxops.agent.models.cautions import Caution, code_of_repository, find_cautions
 from mlxops.agent.models.defaults import find_defaults
 from mlxops.agent.programs.installed import Installed
 from mlxops.agent.registry.entries import REQUIRED, Entry
@@ -87,3 +87,20 @@ def test_code_in_place_of_a_template(tmp_path: Path, source: str, lacks: str | N
     )
     light = cautions(tmp_path, "mlx_lm.server")
     assert bool(light) is ("enable_thinking" not in source)
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "why"),
+    [
+        (("tiktoken.model", "tokenization_kimi.py"), MAP, "(tokenization_kimi.py)"),
+        (("tokenizer.jsonl", "tokenization_plamo.py"), MAP, "(tokenization_plamo.py)"),
+        (("qwen.tiktoken", "tokenization_qwen.py"), MAP, "(tokenization_qwen.py)"),
+        (("tokenizer.json", "tokenization_kimi.py"), MAP, ""),
+        (("tiktoken.model", "tokenization_kimi.py"), {}, ""),
+        (("tiktoken.model", "modeling_kimi.py"), MAP, ""),
+    ],
+)
+def test_code_that_shows_before_a_download(files: tuple[str, ...], settings: object, why: str):
+    installed = Installed(RUNTIMES["mlx_lm.server"], {}, ())
+    said = code_of_repository(settings, files, installed)  # type: ignore[arg-type]
+    assert said.endswith(why) and bool(said) == bool(why)
