@@ -40,21 +40,24 @@ class Loaders:
         try:
             require_buildable(entry, self.there, settings)
         except Failed as exc:
-            return self._ask(entry.cache_path, exc.message, settings)
+            return self._ask(entry, exc.message, settings)
         return ""
 
-    def _ask(self, path: str, unlisted: str, settings: Mapping[str, Any]) -> str:
-        text = Folder(path).config() or ""
+    def _ask(self, entry: Entry, unlisted: str, settings: Mapping[str, Any]) -> str:
+        text = Folder(entry.cache_path).config() or ""
         if text not in self._answers:
-            self._answers[text] = "" if self._loads(text) else self._reason(unlisted, settings)
+            name = entry.repo_id or entry.cache_path
+            loads = self._loads(text, name)
+            self._answers[text] = "" if loads else self._reason(unlisted, settings)
         return self._answers[text]
 
-    def _loads(self, config_text: str) -> bool:
+    def _loads(self, config_text: str, name: str) -> bool:
         """Whether the loader builds it: the list may not name each type."""
         there = self.there
         if self._deadline.passed or not there.command:
             return False
-        description = describe(self._ctx, there.runtime, there.command, Listing(config_text, {}))
+        source = Listing(config_text, {})
+        description = describe(self._ctx, there.runtime, there.command, source, name=name)
         return (
             description is not None
             and bool(description.program)

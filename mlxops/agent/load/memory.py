@@ -71,6 +71,7 @@ def describe_model(
         remote_code=TRUST in entry.args,
         template=read_template(path) if path else "",
         vision=MULTIMODAL in args_in_use(entry, there, config),
+        name=entry.name or entry.repo_id or "the model",
     )
 
 
@@ -91,7 +92,8 @@ def _extra_models(
             config, cache, weights = {}, None, references.adapter_bytes(path)
         else:
             config, weights = modelfiles.config(path), hfcache.weights_bytes(path)
-            described = describe(ctx, there.runtime, there.command, Folder(path))
+            source = Folder(path)
+            described = describe(ctx, there.runtime, there.command, source, name=one.value)
             cache = _counted(there, config, described)
         if weights is not None:
             extra = ExtraModel(one.option, one.value, weights, config=config, cache=cache)

@@ -28,12 +28,14 @@ def describe(
     remote_code: bool = False,
     template: str = "",
     vision: bool = False,
+    name: str = "the model",
 ) -> Optional[Description]:
     """What the loader says of the model; None if there is no loader to ask on this host.
 
     `command`: the words that start the runtime. `remote_code`: the model's own Python may run, as
     with --trust-remote-code. `template`: the text of the chat template that the server is given.
     `vision`: mlx-vlm builds it, for images too; of its tokenizer and weights nothing is said then.
+    `name`: of the model, for the line of progress.
     Takes 1 to 3 s, unless the answer is in the state folder."""
     wanted = {"remote_code": remote_code, "template": template, "vision": vision}
     path = _answer_path(ctx, runtime, command, source, wanted)
@@ -44,7 +46,7 @@ def describe(
     config = source.config()
     if config is None:
         return Description("", failure="config.json is missing, or is not a regular file")
-    ctx.report("asking %s about the model" % runtime.name)
+    ctx.report("asking %s about %s" % (runtime.name, name))
     answer = ask_child(ctx, python, {**source.request(), **wanted})
     if answer is None or not answer.fields.get("program"):
         return None
