@@ -77,7 +77,6 @@ def _without_path(ctx: Context, verb: str, key: str, value: Any) -> Any:
         return [_without_path(ctx, verb, "port", one) for one in value]
     if key not in WORD_KEYS or verb == "register" or not isinstance(value, str):
         return value
-    # No name of an entry has a slash.
     is_path = "/" in value and value.startswith(("/", "~", "."))
     return _entry_at(ctx, value).name if is_path else value
 
@@ -86,6 +85,9 @@ def _entry_at(ctx: Context, word: str) -> Entry:
     """The entry of the folder that a path leads to, however it spells it; ModelUnknown for none."""
     path = os.path.abspath(os.path.expanduser(word))
     folder, registry = folder_identity(path), ctx.store.read_or_empty()[0]
+    # A registry edited by hand may have a name that looks like a path.
+    if word in registry.entries:
+        return registry.entries[word]
     found = [e for e in registry.entries.values() if folder_identity(e.cache_path) == folder]
     if len(found) > 1:
         names = [entry.name for entry in found]
