@@ -225,9 +225,9 @@ def test_a_gpt_oss_that_leaks_all_the_same_is_no_success_and_the_model_before_co
     oss.must("set", "gpt-oss", f"chat_template={tmp_path}/own.jinja")
     oss.must("load", "amber", port)
     fake_runtime.behaves("gpt-oss", says="<|channel|>analysis<|message|>hm")
-    error = oss.mlxops("load", "gpt-oss", port, "--replace").error
+    error = oss.mlxops("load", "gpt-oss", port, "--replace", "--force").error
     assert error["kind"] == "NotReady" and "<|channel|>" in error["message"]
     assert error["rollback"] == "amber serves again"
     oss.must("set", "gpt-oss", "tool_call_parser=none", "reasoning_parser=none")
-    answer = oss.mlxops("load", "gpt-oss", port, "--replace")
+    answer = oss.mlxops("load", "gpt-oss", port, "--replace", "--force")
     assert answer.exit == 0 and "<|channel|>" in answer.stderr, answer
