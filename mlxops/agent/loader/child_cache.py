@@ -91,7 +91,7 @@ def measure(model: Any, make: Any, ends: Sequence[int]) -> Tuple[List[Any], Size
 
 
 def window_of(cache: Any) -> Optional[int]:
-    """The tokens that a cache keeps when the next chunk comes, if it says so itself."""
+    """The window of a cache in tokens, before the next chunk is added; None if it has no limit."""
     sizes = ((getattr(cache, "max_size", None), 1), (getattr(cache, "chunk_size", None), 0))
     return next((size - less for size, less in sizes if type(size) is int and size > 0), None)
 

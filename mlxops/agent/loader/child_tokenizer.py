@@ -44,7 +44,7 @@ class Opened:
 
 
 def blocking_file(folder: str) -> str:
-    """A file whose reader would wait for ever; "" if there is none."""
+    """A file that would block its reader, such as a FIFO; "" if there is none."""
     for entry in os.scandir(folder):
         try:
             mode = entry.stat().st_mode

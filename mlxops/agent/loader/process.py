@@ -84,7 +84,7 @@ class _Child:
         self._greeting = 0
 
     def answer(self, request: bytes) -> Answer:
-        """Everything it says until its end. Interrupted once the client cancelled."""
+        """The whole output of the child. Interrupted once the client cancelled."""
         lines, why = Lines(MAX_ANSWER_BYTES), ""
         try:
             self._pipes.write(request, self._check_input)
